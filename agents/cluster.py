@@ -1,0 +1,58 @@
+"""What an agent asks of the cluster that it feeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+class ClusterUnavailableError(Exception):
+    """The cluster did not answer, or said that it cannot do this now; ask again later."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the cluster sees it. `detail` is the cluster's own word for its state."""
+
+    state: Literal["queued", "running", "ended"]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes of a cluster: what they are priced as, and how many there are."""
+
+    instance_type: str
+    warm_nodes: int
+    slots_per_node: int
+    max_nodes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the nodes as the ledger's cluster item records them."""
+        return {
+            "instance_type": self.instance_type,
+            "warm_nodes": self.warm_nodes,
+            "slots_per_node": self.slots_per_node,
+            "max_nodes": self.max_nodes,
+        }
+
+
+class Cluster(Protocol):
+    """A cluster that runs jobs by name.
+
+    All calls may be repeated, and any of them may raise `ClusterUnavailableError`.
+    """
+
+    platform: str
+
+    def nodes(self) -> Nodes:
+        """Return the cluster's nodes as they are now."""
+
+    def find(self, job: str) -> Job | None:
+        """Return the job of that name, or None where the cluster knows of none."""
+
+    def submit(self, job: str, part_key: str) -> None:
+        """Start the job of that name on one part's description."""
+
+    def cancel(self, job: str) -> None:
+        """Stop the job of that name, if it is there."""

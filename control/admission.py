@@ -1,0 +1,107 @@
+"""Admits an upload as a run, once, however often its event is delivered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+
+from control.catalogue import load_workflow
+from control.stack import Stack
+from control.upload import Upload, read_upload, waits_for_manifest
+from placement.errors import UserError
+from runtime.clock import iso, now_s
+from runtime.keys import run_id, upload_workflow
+
+# EventBridge delivers an event again for up to 24 hours, and a dead-letter queue keeps it for up
+# to 14 days; a claim outlives both.
+CLAIM_LIFETIME_S = 30 * 24 * 3600
+MAX_NAME = 32
+
+
+def admit(stack: Stack, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Decide what becomes of an upload event.
+
+    Returns:
+        `verdict`: `admitted` (this execution runs it), `refused` (with a `reason`), `waiting` (the
+        file belongs to a manifest that is to come) or `duplicate` (another execution has it).
+
+    """
+    detail = event["object"]
+    bucket, key = detail["bucket"]["name"], detail["object"]["key"]
+    if waits_for_manifest(key):
+        return {"verdict": "waiting", "run": None, "reason": None}
+    version = detail["object"].get("version-id") or stack.store.head(key)[1]
+    run = run_id(_name_for_run(key), bucket, key, version)
+    owner = claim(stack, context)(identity=f"{bucket}\n{key}\n{version}", execution=event["execution"])
+    if owner["execution"] != event["execution"]:
+        return {"verdict": "duplicate", "run": run, "reason": None}
+    try:
+        upload = read_upload(key, lambda: stack.store.get_bytes(key))
+        fields = _run_fields(stack, upload)
+    except UserError as error:
+        _record(stack, run, key, event, {"status": "failed", "reason": str(error)})
+        return {"verdict": "refused", "run": run, "reason": str(error)}
+    _record(stack, run, key, event, {"status": "running"} | fields)
+    return {"verdict": "admitted", "run": run, "reason": None}
+
+
+def claim(stack: Stack, context: Any) -> Any:
+    """Return a function whose every call with one identity returns what its first call did."""
+    config = IdempotencyConfig(expires_after_seconds=CLAIM_LIFETIME_S, lambda_context=context)
+    store = DynamoDBPersistenceLayer(
+        table_name=stack.settings.table,
+        key_attr="pk",
+        sort_key_attr="sk",
+        static_pk_value="claim",
+        expiry_attr="expires_at",
+        boto3_client=stack.aws.client("dynamodb"),
+    )
+
+    @idempotent_function(  # type: ignore[untyped-decorator]
+        data_keyword_argument="identity", persistence_store=store, config=config
+    )
+    def first(*, identity: str, execution: str) -> dict[str, str]:
+        return {"execution": execution, "upload": hashlib.sha256(identity.encode()).hexdigest()}
+
+    return first
+
+
+def _name_for_run(key: str) -> str:
+    workflow = upload_workflow(key) or ""
+    plain = workflow.replace("-", "")
+    known_form = plain.isalnum() and plain.isascii() and workflow == workflow.lower()
+    return workflow if known_form and len(workflow) <= MAX_NAME else "refused"
+
+
+def _run_fields(stack: Stack, upload: Upload) -> dict[str, Any]:
+    workflow = load_workflow(upload.workflow)
+    by_role = workflow.assign(upload.files)
+    inputs = {
+        role: [[key, stack.store.head(key)[0]] for key in keys] for role, keys in by_role.items()
+    }
+    return {"inputs": inputs, "options": upload.options}
+
+
+def _record(
+    stack: Stack, run: str, key: str, event: Mapping[str, Any], fields: Mapping[str, Any]
+) -> None:
+    admitted_s = now_s()
+    item = {
+        "run": run,
+        "workflow": upload_workflow(key) or "",
+        "upload": key,
+        "execution": event["execution"],
+        "event_time": event["started_at"],
+        "started_s": admitted_s,
+        **fields,
+    }
+    if stack.ledger.put(f"run#{run}", "run", item, new=True):
+        listed = {"run": run, "workflow": item["workflow"], "upload": key}
+        stack.ledger.put("runs", f"{iso(admitted_s)}#{run}", listed)

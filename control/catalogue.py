@@ -1,0 +1,35 @@
+"""The workflows and books that are deployed with the functions."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import workflows
+from placement.errors import UserError
+from placement.workflow import Workflow
+from placement.workflow_file import load_workflow as parse_workflow
+
+FOLDER = Path(workflows.__file__).parent
+
+
+def workflow_names() -> list[str]:
+    """Return the names of all workflows, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@cache
+def load_workflow(name: str) -> Workflow:
+    """Return a workflow by its name.
+
+    Raises:
+        UserError: there is none of this name, or its file is wrong.
+
+    """
+    names = workflow_names()
+    if name not in names:
+        raise UserError(
+            f"There is no workflow {name!r}; the deployed ones are {', '.join(names)}. "
+            "Upload to raw/<workflow>/, or add workflows/<workflow>.yaml and deploy."
+        )
+    return parse_workflow((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")

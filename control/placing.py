@@ -1,0 +1,187 @@
+"""Turns a step's placement into work: tasks, parts and batches, all as objects in the bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from control.catalogue import load_workflow
+from control.stack import Stack
+from placement.workflow import InputRef, Step
+from runtime.batch import Batch
+from runtime.clock import now_s
+from runtime.keys import StepKeys, job_name
+
+BATCHES_PER_SLOT = 4  # on a cluster, so that a slow batch does not leave the other slots idle
+# A part that is not done by then is given up; a heartbeat that stops is noticed much sooner.
+JOB_TIMEOUT_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class TaskList:
+    """A step's tasks as they lie in the bucket: the byte at which each line starts, and its input."""
+
+    starts: tuple[int, ...]  # one more than there are tasks: the last is the length
+    input_bytes: tuple[int, ...]
+
+
+def place(stack: Stack, run: str, step_name: str, attempt: int) -> dict[str, Any]:
+    """Write what one attempt of a step is to do; return its parts for the state machine.
+
+    Repeating it writes the same objects again.
+    """
+    item = stack.ledger.get(f"run#{run}", f"step#{step_name}") or {}
+    run_item = stack.ledger.get(f"run#{run}", "run") or {}
+    step = load_workflow(run_item["workflow"]).step(step_name)
+    keys = StepKeys(run, step_name)
+    tasks = _write_tasks(stack, step, keys, run_item)
+    remaining = _remaining(stack, keys, len(tasks.input_bytes), attempt)
+    count = len(tasks.input_bytes)
+    started = {"attempt": attempt, "status": "running", "tasks": count, "started_s": now_s()}
+    stack.ledger.set(f"run#{run}", f"step#{step_name}", started)
+    parts = item["placements"][attempt - 1]
+    shares = divide(remaining, tasks.input_bytes, [float(part["share"]) for part in parts])
+    placed = [
+        _write_part(stack, step, keys, attempt, number, part, mine, tasks)
+        for number, (part, mine) in enumerate(zip(parts, shares, strict=True))
+        if mine
+    ]
+    return {"parts": placed}
+
+
+def _write_tasks(stack: Stack, step: Step, keys: StepKeys, run_item: dict[str, Any]) -> TaskList:
+    def shards(ref: InputRef) -> list[Any]:
+        if ref.source == "upload":
+            return list(run_item["inputs"].get(ref.name, []))
+        return list(stack.store.get_json(StepKeys(keys.run, ref.name).output)["shards"])
+
+    shared = [shard for ref in step.whole for shard in shards(ref)]
+    inputs = [[]] if step.over is None else [[shard] for shard in shards(step.over)]
+    lines = [
+        json.dumps({"task": number, "inputs": mine}, separators=(",", ":")) + "\n"
+        for number, mine in enumerate(inputs)
+    ]
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line.encode()))
+    stack.store.put_json(keys.shared, shared)
+    stack.store.put_text(keys.tasks, "".join(lines), "application/x-ndjson")
+    whole = sum(int(size) for _, size in shared)
+    return TaskList(
+        tuple(starts), tuple(whole + sum(int(size) for _, size in mine) for mine in inputs)
+    )
+
+
+def _remaining(stack: Stack, keys: StepKeys, count: int, attempt: int) -> list[int]:
+    if attempt == 1:
+        return list(range(count))
+    done = set(read_results(stack, keys))
+    return [number for number in range(count) if number not in done]
+
+
+def read_results(stack: Stack, keys: StepKeys) -> dict[int, dict[str, Any]]:
+    """Return the results of all tasks that are done, by task, of whichever attempt."""
+    names = [stored.key for stored in stack.store.listing(keys.results)]
+    results: dict[int, dict[str, Any]] = {}
+    for batch in stack.store.get_all_json(names):
+        for entry in batch:
+            results.setdefault(int(entry["task"]), entry)
+    return results
+
+
+def divide(
+    tasks: Sequence[int], input_bytes: Sequence[int], shares: Sequence[float]
+) -> list[list[int]]:
+    """Divide tasks into consecutive groups whose inputs are in proportion to the shares.
+
+    A task goes to the group in which the middle of its bytes falls. Every task counts one byte
+    more than its input, so that empty inputs are divided as well.
+    """
+    weights = [input_bytes[task] + 1 for task in tasks]
+    total, whole = sum(weights), sum(shares)
+    bounds: list[float] = []
+    for share in shares:
+        bounds.append((bounds[-1] if bounds else 0.0) + share / whole * total)
+    groups: list[list[int]] = [[] for _ in shares]
+    behind, group = 0, 0
+    for task, weight in zip(tasks, weights, strict=True):
+        while group < len(shares) - 1 and behind + weight / 2 > bounds[group]:
+            group += 1
+        groups[group].append(task)
+        behind += weight
+    return groups
+
+
+def batches_of(tasks: Sequence[int], list_of: TaskList, wanted: int) -> list[Batch]:
+    """Group tasks into about `wanted` batches of consecutive lines, balanced by input bytes."""
+    count = max(1, min(wanted, len(tasks)))
+    groups = divide(tasks, list_of.input_bytes, [1.0] * count)
+    batches: list[Batch] = []
+    for group in groups:
+        for span in _consecutive(group):
+            start, end = list_of.starts[span[0]], list_of.starts[span[-1] + 1]
+            batches.append(Batch(len(batches), start, end, len(span)))
+    return batches
+
+
+def _consecutive(tasks: Sequence[int]) -> list[list[int]]:
+    spans: list[list[int]] = []
+    for task in tasks:
+        if spans and spans[-1][-1] + 1 == task:
+            spans[-1].append(task)
+        else:
+            spans.append([task])
+    return spans
+
+
+def _write_part(
+    stack: Stack,
+    step: Step,
+    keys: StepKeys,
+    attempt: int,
+    number: int,
+    part: dict[str, Any],
+    tasks: list[int],
+    list_of: TaskList,
+) -> dict[str, Any]:
+    platform, size = part["platform"], part["size"]
+    if platform == "lambda":
+        wanted = int(size["batches"])
+    else:
+        wanted = int(size["slots"]) * BATCHES_PER_SLOT
+    batches = batches_of(tasks, list_of, wanted)
+    part_key, batches_key = keys.part(attempt, number), keys.batches(attempt, number)
+    stack.store.put_json(batches_key, [batch.to_json() for batch in batches])
+    description = {
+        "run": keys.run,
+        "step": keys.step,
+        "attempt": attempt,
+        "part": number,
+        "platform": platform,
+        "size": size,
+        "kind": step.kind,
+        "code": {
+            "run": step.run,
+            "command": list(step.command) or None,
+            "parameters": dict(step.parameters),
+        },
+        "output": step.output_suffix,
+        "batches_key": batches_key,
+        "queued_s": now_s(),
+    }
+    stack.store.put_json(part_key, description)
+    placed = {"platform": platform, "part_key": part_key, "batches_key": batches_key}
+    if platform == "lambda":
+        functions = json.loads(os.environ["TRIVIUM_RUN_TASK_FUNCTIONS"])
+        concurrency = min(len(batches), int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"]))
+        return placed | {
+            "function": functions[str(size["memory_mb"])],
+            "concurrency": concurrency,
+        }
+    return placed | {
+        "job": job_name(keys.run, keys.step, attempt, number),
+        "timeout_s": JOB_TIMEOUT_S,
+    }

@@ -1,0 +1,97 @@
+"""Plans a run: sizes and the state of the clusters in, a placement for every step out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from control.catalogue import load_workflow
+from control.stack import Stack
+from placement.plan import Plan, StepPlan
+from placement.planner import plan
+from placement.situation import ClusterState, Situation
+from placement.workflow import PLATFORMS, Workflow
+from runtime.clock import now_s
+from runtime.keys import RunKeys
+
+# An agent announces its cluster every ten seconds; one that has been silent for this long is gone.
+SILENT_AFTER_S = 60.0
+
+
+def plan_run(stack: Stack, run: str) -> dict[str, Any]:
+    """Plan a run that was admitted; return its steps in topological order.
+
+    Repeating it before the first step starts is harmless: steps are written only once.
+
+    Raises:
+        UserError: the options are wrong, or no plan is feasible.
+
+    """
+    run_item = stack.ledger.get(f"run#{run}", "run") or {}
+    workflow = load_workflow(run_item["workflow"])
+    options = run_item["options"]
+    made = plan(
+        workflow,
+        _situation(stack, run_item),
+        policy=options.get("policy", "trivium"),
+        objective=options.get("objective"),
+        deadline_s=options.get("deadline_s"),
+        place=options.get("place"),
+    )
+    stack.store.put_json(RunKeys(run).plan, made.to_json())
+    for order, step in enumerate(made.steps):
+        fields = step_fields(workflow, step) | {"order": order}
+        stack.ledger.put(f"run#{run}", f"step#{step.step}", fields, new=True)
+    stack.ledger.set(f"run#{run}", "run", _estimate(made))
+    return {"run": run, "steps": [step.step for step in made.steps]}
+
+
+def step_fields(workflow: Workflow, step: StepPlan) -> dict[str, Any]:
+    """Return a step's ledger item: what it waits for, and its placements in order of preference."""
+    placements = [[part.to_json() for part in step.parts]]
+    placements += [[fallback.to_json()] for fallback in step.fallbacks]
+    fields: dict[str, Any] = {
+        "step": step.step,
+        "status": "waiting",
+        "kind": step.kind,
+        "placements": placements,
+        "tasks": step.tasks_estimate,
+    }
+    waiting = set(workflow.step(step.step).predecessors)
+    if waiting:
+        fields["waiting"] = waiting
+    return fields
+
+
+def _estimate(made: Plan) -> dict[str, Any]:
+    return {
+        "policy": made.policy,
+        "objective": made.objective,
+        "estimate": {"seconds": made.seconds, "usd": str(made.usd)},
+    }
+
+
+def _situation(stack: Stack, run_item: dict[str, Any]) -> Situation:
+    uploads = {
+        role: tuple(int(size) for _, size in files) for role, files in run_item["inputs"].items()
+    }
+    clusters = tuple(
+        state
+        for platform in PLATFORMS
+        if (state := cluster_state(stack.ledger.get("cluster", platform), now_s())) is not None
+    )
+    return Situation(uploads, clusters, int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"]))
+
+
+def cluster_state(item: dict[str, Any] | None, at_s: float) -> ClusterState | None:
+    """Return a cluster as its agent last announced it, None where no agent has spoken lately."""
+    if item is None or at_s - float(item["updated_s"]) > SILENT_AFTER_S:
+        return None
+    return ClusterState(
+        platform=item["sk"],
+        instance_type=item["instance_type"],
+        warm_nodes=int(item["warm_nodes"]),
+        slots_per_node=int(item["slots_per_node"]),
+        max_nodes=int(item["max_nodes"]),
+        idle=int(item["busy_jobs"]) == 0,
+    )

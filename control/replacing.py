@@ -1,0 +1,47 @@
+"""After a failure: the next best platform, or the end of the step with its reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from control.attempts import record_attempt
+from control.stack import Stack
+from runtime.clock import now_s
+
+
+def replace(
+    stack: Stack, run: str, step: str, attempt: int, failure: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Record a failed attempt and choose the next placement; harmless when repeated."""
+    item = stack.ledger.get(f"run#{run}", f"step#{step}") or {}
+    error, reason = failure.get("Error", "Unknown"), readable_reason(failure)
+    hopeless = error == "UserError"
+    possible = attempt < len(item["placements"])
+    replaced = possible and not hopeless
+    record_attempt(stack, run, step, attempt, "replaced" if replaced else "failed", reason)
+    answer = {"run": run, "step": step, "attempt": attempt + 1, "reason": None}
+    if replaced:
+        return answer | {"verdict": "replaced"}
+    sentence = f"Step {step} failed: {reason}"
+    if not hopeless and len(item["placements"]) > 1:
+        sentence += " It was tried on every platform that can run it."
+    ended = {"status": "failed", "reason": sentence, "ended_s": now_s()}
+    stack.ledger.set(f"run#{run}", f"step#{step}", ended)
+    return answer | {"verdict": "failed", "reason": sentence}
+
+
+def readable_reason(failure: Mapping[str, Any]) -> str:
+    """Return what failed in words, from the nested JSON that Step Functions wraps it in."""
+    cause = failure.get("Cause") or failure.get("Error") or "no reason was given"
+    while isinstance(cause, str) and cause.lstrip().startswith("{"):
+        try:
+            inner = json.loads(cause)
+        except ValueError:
+            break
+        found = inner.get("errorMessage") or inner.get("Cause") or inner.get("Error")
+        if not isinstance(found, str):
+            break
+        cause = found
+    return str(cause)

@@ -1,0 +1,54 @@
+"""Ends an attempt of a step: checks that all is there, writes it to the ledger, starts successors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control.attempts import record_attempt
+from control.catalogue import load_workflow
+from control.placing import read_results
+from control.stack import Stack
+from placement.errors import UserError
+from runtime.clock import now_s
+from runtime.dataflow import release_successors
+from runtime.keys import StepKeys
+
+
+def settle(stack: Stack, run: str, step: str, attempt: int) -> dict[str, Any]:
+    """Settle a step whose parts have all ended; harmless when repeated.
+
+    Raises:
+        UserError: a task has no result; the attempt has failed.
+
+    """
+    item = stack.ledger.get(f"run#{run}", f"step#{step}") or {}
+    keys = StepKeys(run, step)
+    results = read_results(stack, keys)
+    missing = int(item["tasks"]) - len(results)
+    if missing:
+        raise UserError(
+            f"{missing} of the {item['tasks']} tasks of step {step} ended without a result."
+        )
+    shards = [shard for task in sorted(results) for shard in results[task]["outputs"]]
+    counts = merge_counts([results[task]["counts"] for task in sorted(results)])
+    stack.store.put_json(keys.output, {"shards": shards, "counts": counts})
+    record_attempt(stack, run, step, attempt, "succeeded", None)
+    done = {"status": "done", "ended_s": now_s(), "counts": counts}
+    stack.ledger.set(f"run#{run}", f"step#{step}", done)
+    run_item = stack.ledger.get(f"run#{run}", "run") or {}
+    successors = load_workflow(run_item["workflow"]).successors(step)
+    release_successors(stack.aws, stack.ledger, run, step, list(successors))
+    return {"run": run, "tasks": len(results)}
+
+
+def merge_counts(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the sum of each number that tasks have returned; of one task, all that it returned."""
+    if len(counts) == 1:
+        return counts[0]
+    total: dict[str, Any] = {}
+    for one in counts:
+        for name in sorted(one):
+            value = one[name]
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                total[name] = total.get(name, 0) + value
+    return total

@@ -1,0 +1,123 @@
+"""What an upload asks for: which workflow, which files, how to place them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from placement.errors import UserError
+from runtime.keys import MANIFEST_NAMES, upload_workflow
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: the files of one sample, and what to do with them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: list[str] = Field(min_length=1, max_length=10_000)
+    objective: Literal["cost", "time"] | None = None
+    deadline_s: float | None = Field(default=None, gt=0)
+    policy: str = "trivium"
+    place: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One request to run a workflow."""
+
+    workflow: str
+    files: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def waits_for_manifest(key: str) -> bool:
+    """Return whether a file only starts a run together with others.
+
+    `raw/<workflow>/<file>` starts by itself; files in a folder, `raw/<workflow>/<sample>/<file>`,
+    wait for the folder's manifest.
+    """
+    parts = key.split("/")
+    in_folder = len(parts) > 3  # noqa: PLR2004 - raw, workflow, file
+    return in_folder and parts[-1] not in MANIFEST_NAMES
+
+
+def read_upload(key: str, read_bytes: Any) -> Upload:
+    """Return what the object that was uploaded asks for.
+
+    Args:
+        key: the object's key.
+        read_bytes: returns its content; called for a manifest only.
+
+    Raises:
+        UserError: the key names no workflow, or the manifest is wrong.
+
+    """
+    workflow = upload_workflow(key)
+    if workflow is None or ".." in key.split("/"):
+        raise UserError(
+            f"The upload {key!r} names no workflow; upload it as raw/<workflow>/<file>."
+        )
+    folder, _, name = key.rpartition("/")
+    if name == "manifest.json":
+        manifest = parse_manifest(key, read_bytes())
+    elif name == "samplesheet.csv":
+        manifest = Manifest(files=parse_sample_sheet(key, read_bytes()))
+    else:
+        return Upload(workflow, (key,))
+    options = manifest.model_dump(exclude={"files"}, exclude_none=True)
+    return Upload(
+        workflow, tuple(_in_folder(key, folder, file) for file in manifest.files), options
+    )
+
+
+def parse_manifest(key: str, content: bytes) -> Manifest:
+    """Return a manifest.
+
+    Raises:
+        UserError: it is not JSON, or a field is wrong; the sentence names the field.
+
+    """
+    try:
+        return Manifest.model_validate(json.loads(content))
+    except ValueError as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise UserError(f"{key}: {where}: {first['msg']}; mend it and upload it again.") from error
+        raise UserError(f"{key} is not JSON ({error}); mend it and upload it again.") from error
+
+
+def parse_sample_sheet(key: str, content: bytes) -> list[str]:
+    """Return the files that a sample sheet names, in its order.
+
+    The columns `file`, `fastq_1` and `fastq_2` name files; others are left alone.
+
+    Raises:
+        UserError: it is not UTF-8 text, or names no file.
+
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{key} is not a CSV file in UTF-8; save it as one.") from error
+    columns = ("file", "fastq_1", "fastq_2")
+    files = [row[name].strip() for row in rows for name in columns if (row.get(name) or "").strip()]
+    if not files:
+        raise UserError(
+            f"{key} names no file; give it a column `file`, or `fastq_1` and `fastq_2`."
+        )
+    return files
+
+
+def _in_folder(key: str, folder: str, file: str) -> str:
+    parts = file.split("/")
+    if not all(parts) or ".." in parts or "." in parts:
+        raise UserError(
+            f"{key} names the file {file!r}; name files that lie in its own folder, without `..`."
+        )
+    return f"{folder}/{file}"

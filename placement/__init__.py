@@ -1,0 +1,1 @@
+"""The pure engine: workflow files, books, model, planner and account; no AWS, clock, printing."""

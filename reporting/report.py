@@ -1,0 +1,326 @@
+"""The typed view of report.json, its published JSON Schema, and the check that its sums are exact.
+
+The models are the edge: a report read from a file, a bucket or a ledger is parsed here once, and
+everything that shows it works on the typed value. `report.schema.json` is `schema_text()`.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from placement.errors import UserError
+
+MICRO_USD = Decimal("0.000001")
+USD_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
+NUMBER_OR_DECIMAL = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": USD_PATTERN}]
+}
+
+
+def _plain_decimal(value: object) -> object:
+    """Refuse floats and exponents: money is exact, and read by people and simple tools."""
+    if isinstance(value, Decimal):
+        return value
+    if not isinstance(value, str) or re.fullmatch(USD_PATTERN, value) is None:
+        raise ValueError('must be a plain decimal string such as "0.000123"')
+    return value
+
+
+def _number_or_decimal(value: object) -> object:
+    """Take a float as the decimal it is written as, so that products come out exact."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004  (pydantic turns ValueErrors into messages)
+    return _plain_decimal(value) if isinstance(value, str) else value
+
+
+Usd = Annotated[
+    Decimal,
+    BeforeValidator(_plain_decimal),
+    WithJsonSchema({"type": "string", "pattern": USD_PATTERN}),
+]
+Quantity = Annotated[
+    Decimal,
+    Field(ge=0, allow_inf_nan=False),
+    BeforeValidator(_number_or_decimal),
+    WithJsonSchema(NUMBER_OR_DECIMAL),
+]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, StringConstraints(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+Size = dict[str, int | Number | str]
+Platform = Name
+
+
+class _Part(BaseModel):
+    """Common to all: frozen, and a field that nobody knows is an error, not ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Amount(_Part):
+    """A time and a cost; the field that holds it says whether it is an estimate or measured."""
+
+    seconds: Seconds
+    usd: Usd
+
+
+class Item(_Part):
+    """One line of the bill: `usd` = `quantity` (in `unit`) times `unit_usd`."""
+
+    what: Name
+    quantity: Quantity
+    unit: str
+    unit_usd: Usd
+    usd: Usd
+
+
+class PlacedPart(_Part):
+    """One platform's share (0 to 1) of a step whose tasks are split over platforms."""
+
+    platform: Platform
+    size: Size
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
+class Attempt(_Part):
+    """One try of one step's part on one platform; its `usd` is contained in the step's items."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    part: Count
+    platform: Platform
+    size: Size
+    outcome: Literal["running", "succeeded", "failed", "replaced"]
+    reason: str | None
+    queued_at: AwareDatetime | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+    usd: Usd
+
+
+class StepMeasured(_Part):
+    """Measured seconds of one step; the first four are sums over its workers, `wall_s` is not."""
+
+    queue_s: Seconds
+    startup_s: Seconds
+    transfer_s: Seconds
+    compute_s: Seconds
+    wall_s: Seconds
+    usd: Usd
+
+
+EventKind = Literal["queue", "startup", "transfer", "compute"]
+
+
+class Event(_Part):
+    """What a worker did from `start_s` to `end_s`, in seconds since the run's start."""
+
+    kind: EventKind
+    start_s: Seconds
+    end_s: Seconds
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> Self:
+        if self.end_s < self.start_s:
+            raise ValueError("end_s is before start_s")
+        return self
+
+
+class Worker(_Part):
+    """One row of the timeline."""
+
+    worker: Name
+    events: tuple[Event, ...]
+
+
+class Rejected(_Part):
+    """A placement that was considered for a step, what it was estimated at, and why it lost."""
+
+    platform: Platform
+    size: Size
+    seconds: Seconds | None
+    usd: Usd | None
+    why: Name
+
+
+class Step(_Part):
+    """One step: where it ran, what it took, what it cost, and what else was considered."""
+
+    step: Name
+    platform: Platform
+    parts: tuple[PlacedPart, ...] = ()
+    size: Size = {}
+    tasks: Count
+    attempts: tuple[Attempt, ...]
+    estimate: Amount | None
+    measured: StepMeasured
+    items: tuple[Item, ...]
+    counts: dict[str, int | Number]
+    workers: tuple[Worker, ...]
+    rejected: tuple[Rejected, ...]
+
+    @model_validator(mode="after")
+    def _mixed_has_parts(self) -> Self:
+        if self.platform == "mixed" and not self.parts:
+            raise ValueError('platform "mixed" needs its parts')
+        return self
+
+
+class OtherPlan(_Part):
+    """The estimate of the same run under another policy."""
+
+    policy: Name
+    seconds: Seconds
+    usd: Usd
+
+
+class NoPlan(_Part):
+    """A policy that has no plan for this workflow, and why."""
+
+    policy: Name
+    why_not: Name
+
+
+class Book(_Part):
+    """A book of facts that the figures come from; a region where prices depend on one."""
+
+    name: Name
+    date: Name
+    region: str | None
+
+
+class Machine(_Part):
+    """Whose seconds the measured seconds are."""
+
+    kind: Literal["laptop", "aws"]
+    note: str
+
+
+class Score(_Part):
+    """How good the result is, where the truth is known."""
+
+    name: Name
+    value: Number
+
+
+class Report(_Part):
+    """One run's report; `docs/report.md` says what each field means."""
+
+    run: Name
+    workflow: Name
+    status: Literal["running", "succeeded", "failed"]
+    reason: str | None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    makespan_s: Seconds
+    policy: Name
+    objective: Name
+    estimate: Amount | None
+    measured: Amount
+    steps: tuple[Step, ...]
+    other_items: tuple[Item, ...]
+    alternatives: tuple[OtherPlan | NoPlan, ...]
+    books: tuple[Book, ...]
+    machine: Machine
+    score: Score | None
+
+    @model_validator(mode="after")
+    def _failure_has_a_reason(self) -> Self:
+        if self.status == "failed" and not self.reason:
+            raise ValueError("a failed run needs its reason")
+        return self
+
+
+class TotalsError(ValueError):
+    """A sum in a report that is not the sum of its parts; `level` names which."""
+
+    def __init__(self, level: str, stated: Decimal, found: Decimal) -> None:
+        """Keep the level apart, so that a caller can act on it."""
+        super().__init__(f"{level} does not add up: {stated:f} stated, {found:f} found")
+        self.level = level
+
+
+def parse_report(data: Mapping[str, Any]) -> Report:
+    """Read a report as it comes from JSON.
+
+    Raises UserError with one sentence that names the first field that is wrong.
+    """
+    try:
+        return Report.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the report"
+        raise UserError(f"Not a valid report.json: {where}: {first['msg']}.") from error
+
+
+def check_totals(report: Report) -> None:
+    """Make sure that every total is exactly the sum of its parts.
+
+    An item's `usd` is quantity times unit price, rounded at most at the item's own last decimal
+    and never by more than half a micro-dollar. A step's measured `usd` is exactly the sum of its
+    items, the run's is exactly the sum of its steps and its other items. Raises TotalsError.
+    """
+    for step in report.steps:
+        level = f"step {step.step}"
+        _check_items(level, step.items)
+        _check_sum(level, step.measured.usd, [item.usd for item in step.items])
+    _check_items("other items", report.other_items)
+    parts = [step.measured.usd for step in report.steps]
+    parts += [item.usd for item in report.other_items]
+    _check_sum("run", report.measured.usd, parts)
+
+
+def shared_usd(report: Report) -> Decimal:
+    """Sum what was measured outside the steps: shared and idle time."""
+    return sum((item.usd for item in report.other_items), Decimal(0))
+
+
+def shared_estimate_usd(report: Report) -> Decimal | None:
+    """Return the run's estimate less its steps' estimates; None where one of them is missing.
+
+    Below zero where steps share what each was estimated to pay for alone.
+    """
+    estimates = [step.estimate for step in report.steps]
+    known = [estimate.usd for estimate in estimates if estimate is not None]
+    if report.estimate is None or len(known) < len(estimates):
+        return None
+    return report.estimate.usd - sum(known, Decimal(0))
+
+
+def _check_items(level: str, items: Sequence[Item]) -> None:
+    for item in items:
+        product = item.quantity * item.unit_usd
+        exponent = item.usd.as_tuple().exponent
+        assert isinstance(exponent, int)  # parsing admits neither NaN nor infinity
+        half_last_place = min(MICRO_USD, Decimal(1).scaleb(exponent)) / 2
+        if abs(product - item.usd) > half_last_place:
+            raise TotalsError(f'item "{item.what}" of {level}', item.usd, product)
+
+
+def _check_sum(level: str, stated: Decimal, parts: Sequence[Decimal]) -> None:
+    found = sum(parts, Decimal(0))
+    if stated != found:
+        raise TotalsError(level, stated, found)
+
+
+def schema_text() -> str:
+    """Write the JSON Schema of report.json as it is published beside this module."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Report.model_json_schema(),
+    }
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"

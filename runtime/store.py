@@ -1,0 +1,134 @@
+"""The bucket: objects in, objects out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from placement.errors import UserError
+from runtime.requests import Aws
+
+PARALLEL_REQUESTS = 16
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object: where it lies and how large it is."""
+
+    key: str
+    size_bytes: int
+
+    @property
+    def name(self) -> str:
+        """Return the last component of the key."""
+        return self.key.rsplit("/", 1)[-1]
+
+
+class Store:
+    """One S3 bucket."""
+
+    def __init__(self, aws: Aws, bucket: str) -> None:
+        self.bucket = bucket
+        self._aws = aws
+
+    @property
+    def _s3(self) -> Any:
+        return self._aws.client("s3")
+
+    def put_json(self, key: str, value: Any) -> None:
+        """Write a value as JSON, sorted by key."""
+        body = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        self.put_text(key, body, "application/json")
+
+    def put_text(self, key: str, text: str, content_type: str) -> None:
+        """Write a text."""
+        self._s3.put_object(
+            Bucket=self.bucket, Key=key, Body=text.encode(), ContentType=content_type
+        )
+
+    def get_bytes(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+        """Return an object, or the bytes of it from span[0] up to, not including, span[1].
+
+        Raises:
+            UserError: there is no such object.
+
+        """
+        ranged = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
+        try:
+            body = self._s3.get_object(Bucket=self.bucket, Key=key, **ranged)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                raise self._missing(key) from error
+            raise
+        return bytes(body)
+
+    def get_json(self, key: str) -> Any:
+        """Return a JSON object.
+
+        Raises:
+            UserError: there is no such object.
+
+        """
+        return json.loads(self.get_bytes(key))
+
+    def get_all_json(self, keys: Sequence[str]) -> list[Any]:
+        """Return many JSON objects, in the order of their keys."""
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+            return list(pool.map(self.get_json, keys))
+
+    def find(self, key: str) -> Any | None:
+        """Return a JSON object, or None where there is none."""
+        try:
+            return self.get_json(key)
+        except UserError:
+            return None
+
+    def head(self, key: str) -> tuple[int, str]:
+        """Return an object's size in bytes and its version, "null" in a bucket without versions.
+
+        Raises:
+            UserError: there is no such object.
+
+        """
+        try:
+            answer = self._s3.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
+                raise self._missing(key) from error
+            raise
+        return int(answer["ContentLength"]), str(answer.get("VersionId", "null"))
+
+    def listing(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield the objects under a prefix in the order of their keys."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix
+        )
+        for page in pages:
+            for entry in page.get("Contents", []):
+                yield StoredObject(entry["Key"], entry["Size"])
+
+    def download(self, key: str, path: Path) -> None:
+        """Bring an object to a local file.
+
+        Raises:
+            UserError: there is no such object.
+
+        """
+        try:
+            self._s3.download_file(self.bucket, key, str(path))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
+                raise self._missing(key) from error
+            raise
+
+    def upload(self, path: Path, key: str) -> StoredObject:
+        """Put a local file under a key; readers see all of it or nothing."""
+        self._s3.upload_file(str(path), self.bucket, key)
+        return StoredObject(key, path.stat().st_size)
+
+    def _missing(self, key: str) -> UserError:
+        return UserError(f"There is no object s3://{self.bucket}/{key}; upload it and start again.")

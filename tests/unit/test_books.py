@@ -1,0 +1,87 @@
+"""The books: every figure has its source, and a missing one is named."""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import pytest
+
+from placement.books import (
+    PLATFORMS_FILE,
+    PRICES_FILE,
+    Figure,
+    default_books,
+    load_platform_book,
+    load_price_book,
+)
+from placement.errors import UserError
+
+PRICES, PLATFORMS = default_books()
+PRICES_TEXT = PRICES_FILE.read_text(encoding="utf-8")
+PLATFORMS_TEXT = PLATFORMS_FILE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "figures", [PRICES.figures, PRICES.instances, PLATFORMS.figures, PLATFORMS.profile_defaults]
+)
+def test_every_figure_has_a_unit_a_source_and_a_date_or_is_a_labelled_assumption(
+    figures: Mapping[str, Figure],
+) -> None:
+    for name, figure in figures.items():
+        assert figure.unit, name
+        assert figure.source, name
+        assert figure.assumed or re.fullmatch(r"20\d\d(-\d\d){0,2}", figure.date), name
+
+
+def test_every_profile_default_is_labelled_as_assumed() -> None:
+    assert all(figure.assumed for figure in PLATFORMS.profile_defaults.values())
+
+
+def test_every_priced_instance_type_is_described_and_the_other_way_round() -> None:
+    assert set(PRICES.instances) == set(PLATFORMS.instances)
+
+
+def test_prices_are_kept_to_the_digit() -> None:
+    assert PRICES.usd("lambda_x86_gb_s") == Decimal("0.0000166667")
+    assert PRICES.instance_usd_per_hour("c7i.large") == Decimal("0.08925")
+
+
+def test_the_books_say_which_they_are() -> None:
+    assert (PRICES.stamp.name, PRICES.stamp.region) == ("prices-us-east-1", "us-east-1")
+    assert PRICES.stamp.date
+    assert PLATFORMS.stamp.date
+
+
+@pytest.mark.parametrize(
+    ("look_up", "words"),
+    [
+        (lambda: PRICES.usd("moon_gb"), 'has no price "moon_gb"'),
+        (lambda: PRICES.instance_usd_per_hour("hpc7a.96xlarge"), 'price "hpc7a.96xlarge"'),
+        (lambda: PRICES.rule("fortnight_s"), 'billing rule "fortnight_s"'),
+        (lambda: PLATFORMS.value("ray_mood"), 'has no figure "ray_mood"'),
+        (lambda: PLATFORMS.profile_default("luck"), 'profile default "luck"'),
+        (lambda: PLATFORMS.instance("c99.large"), 'instance type "c99.large"'),
+    ],
+)
+def test_a_missing_figure_is_an_error_that_names_it(
+    look_up: Callable[[], object], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        look_up()
+
+
+@pytest.mark.parametrize(
+    ("load", "text", "words"),
+    [
+        (load_price_book, PRICES_TEXT.replace("0.0000166667", "-1"), "line 1[0-9]: figures.lambda"),
+        (load_price_book, PRICES_TEXT.replace("region:", "regoin:"), "line 2: region: Field req"),
+        (load_price_book, "[]", "line 1"),
+        (load_platform_book, PLATFORMS_TEXT.replace("c5.large: [2, ", "c5.large: ["), "c5.large"),
+        (load_platform_book, PLATFORMS_TEXT.replace("unit: s,", "", 1), "unit: Field required"),
+    ],
+)
+def test_a_broken_book_is_refused_with_its_line(
+    load: Callable[[str, str], object], text: str, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        load(text, "book.yaml")
