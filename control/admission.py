@@ -39,7 +39,9 @@ def admit(stack: Stack, event: Mapping[str, Any], context: Any) -> dict[str, Any
         return {"verdict": "waiting", "run": None, "reason": None}
     version = detail["object"].get("version-id") or stack.store.head(key)[1]
     run = run_id(_name_for_run(key), bucket, key, version)
-    owner = claim(stack, context)(identity=f"{bucket}\n{key}\n{version}", execution=event["execution"])
+    owner = claim(stack, context)(
+        identity=f"{bucket}\n{key}\n{version}", execution=event["execution"]
+    )
     if owner["execution"] != event["execution"]:
         return {"verdict": "duplicate", "run": run, "reason": None}
     try:

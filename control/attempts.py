@@ -218,7 +218,7 @@ def timeline_of(calls: Sequence[Json], job: Json | None) -> list[Json]:
     if job and "ready_s" in job:
         by_worker["job"] = [("startup", float(job["started_s"]), float(job["ready_s"]))]
     for call in sorted(calls, key=lambda each: (float(each["started_s"]), each["call"])):
-        last = float(call.get("ended_s", call["started_s"]))
+        last = float(call["ended_s"] if "ended_s" in call else call["started_s"])
         by_worker.setdefault(call["worker"], []).extend(call_events(call, last))
     return [
         {"worker": worker, "events": [list(event) for event in by_worker[worker]]}

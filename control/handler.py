@@ -1,4 +1,4 @@
-"""What every handler of the control plane shares: logs, traces, metrics, and its own cost on record."""
+"""What every handler shares: logs, traces, metrics, and its own cost on record."""
 
 from __future__ import annotations
 

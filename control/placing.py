@@ -22,7 +22,7 @@ JOB_TIMEOUT_S = 24 * 3600
 
 @dataclass(frozen=True)
 class TaskList:
-    """A step's tasks as they lie in the bucket: the byte at which each line starts, and its input."""
+    """A step's tasks as they lie in the bucket: where each line starts, and how much it reads."""
 
     starts: tuple[int, ...]  # one more than there are tasks: the last is the length
     input_bytes: tuple[int, ...]
@@ -148,10 +148,8 @@ def _write_part(
     list_of: TaskList,
 ) -> dict[str, Any]:
     platform, size = part["platform"], part["size"]
-    if platform == "lambda":
-        wanted = int(size["batches"])
-    else:
-        wanted = int(size["slots"]) * BATCHES_PER_SLOT
+    on_lambda = platform == "lambda"
+    wanted = int(size["batches"]) if on_lambda else int(size["slots"]) * BATCHES_PER_SLOT
     batches = batches_of(tasks, list_of, wanted)
     part_key, batches_key = keys.part(attempt, number), keys.batches(attempt, number)
     stack.store.put_json(batches_key, [batch.to_json() for batch in batches])
@@ -174,7 +172,7 @@ def _write_part(
     }
     stack.store.put_json(part_key, description)
     placed = {"platform": platform, "part_key": part_key, "batches_key": batches_key}
-    if platform == "lambda":
+    if on_lambda:
         functions = json.loads(os.environ["TRIVIUM_RUN_TASK_FUNCTIONS"])
         concurrency = min(len(batches), int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"]))
         return placed | {

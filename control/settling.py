@@ -1,4 +1,4 @@
-"""Ends an attempt of a step: checks that all is there, writes it to the ledger, starts successors."""
+"""Ends an attempt of a step: all there? Into the ledger, and the successors start."""
 
 from __future__ import annotations
 

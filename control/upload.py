@@ -88,7 +88,9 @@ def parse_manifest(key: str, content: bytes) -> Manifest:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the whole"
-            raise UserError(f"{key}: {where}: {first['msg']}; mend it and upload it again.") from error
+            raise UserError(
+                f"{key}: {where}: {first['msg']}; mend it and upload it again."
+            ) from error
         raise UserError(f"{key} is not JSON ({error}); mend it and upload it again.") from error
 
 

@@ -21,7 +21,7 @@ from hpc.environment import job_environment
 
 
 class MpirunCluster:
-    """This machine."""
+    """A machine that runs `mpirun` by itself."""
 
     platform = "hpc"
 
@@ -85,7 +85,7 @@ def run_alone(lock: Path, part_key: str) -> None:
     """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.set_inheritable(descriptor, True)  # noqa: FBT003 - its only form
+    os.set_inheritable(descriptor, True)
     os.execv(sys.executable, [sys.executable, "-m", "hpc.job", part_key])  # noqa: S606
 
 

@@ -1,4 +1,4 @@
-"""Splits the wall time of a step into queue, start-up, transfer and compute, without a remainder."""
+"""Splits the wall time of a step into queue, start-up, transfer and compute; all of it."""
 
 from __future__ import annotations
 

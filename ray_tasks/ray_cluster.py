@@ -39,7 +39,9 @@ class RayCluster:
         """Return the nodes that are up, and the CPUs of the smallest of them as slots."""
         answer = self._ask("GET", "/api/v0/nodes", params={"detail": "false"})
         rows = self._checked(answer).json()["data"]["result"]["result"]
-        cpus = [int(row["resources_total"].get("CPU", 0)) for row in rows if row["state"] == "ALIVE"]
+        cpus = [
+            int(row["resources_total"].get("CPU", 0)) for row in rows if row["state"] == "ALIVE"
+        ]
         slots = [count for count in cpus if count > 0]
         return Nodes(self._instance_type, len(slots), min(slots, default=1), self._max_nodes)
 

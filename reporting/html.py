@@ -25,7 +25,7 @@ from reporting.text import (
     size_text,
     usd_text,
 )
-from reporting.timeline import WORDS, timeline
+from reporting.timeline import HEIGHT, HEIGHTS, WORDS, timeline
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Amounts of single items are shown to the nano-dollar at most; the JSON has them all.
@@ -83,7 +83,8 @@ def render(report: Report) -> str:
             item_decimals=decimals,
             items_rounded=rounded,
             timeline=timeline(report),
-            kinds=WORDS,
+            kinds=[(kind, WORDS[kind], HEIGHTS[kind]) for kind in WORDS],
+            row_height=HEIGHT,
             pairs=_pairs(report),
             comparisons=comparisons(report),
             retried=[step for step in report.steps if _has_a_story(step)],

@@ -26,6 +26,9 @@ WORDS: dict[EventKind, str] = {
     "transfer": "transfer",
     "compute": "compute",
 }
+# Height of each kind out of `HEIGHT`, so that they differ on paper and without colour as well.
+HEIGHT = 12.0
+HEIGHTS: dict[EventKind, float] = {"queue": 2.5, "startup": 6.0, "transfer": 8.0, "compute": 11.0}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Segment:
     kind: EventKind
     x: float
     width: float
+    y: float
+    height: float
     title: str
 
 
@@ -123,6 +128,8 @@ def _row(worker: Worker, span_s: float) -> Row:
             kind=event.kind,
             x=round(event.start_s / span_s * WIDTH, 2),
             width=round(max((event.end_s - event.start_s) / span_s * WIDTH, MIN_WIDTH), 2),
+            y=(HEIGHT - HEIGHTS[event.kind]) / 2,
+            height=HEIGHTS[event.kind],
             title=f"{plain(worker.worker)}: {mostly}{WORDS[event.kind]} "
             f"{seconds_text(event.end_s - event.start_s)}, "
             f"from {seconds_text(event.start_s)} to {seconds_text(event.end_s)}",
@@ -160,7 +167,8 @@ def _coarse(events: Sequence[Event]) -> list[Event]:
 
 
 def _largest(spent: Mapping[EventKind, float]) -> EventKind | None:
-    return max(spent, key=spent.__getitem__) if any(spent.values()) else None
+    kind, seconds = max(spent.items(), key=lambda entry: entry[1])
+    return kind if seconds > 0 else None
 
 
 def _ticks(span_s: float) -> tuple[Tick, ...]:

@@ -129,7 +129,9 @@ class Call:
     remaining_s: Callable[[], float] = lambda: float("inf")
 
 
-def run_batch(aws: Aws, store: Store, part: Part, batch: Batch, call: Call, *, retried: bool) -> int:
+def run_batch(
+    aws: Aws, store: Store, part: Part, batch: Batch, call: Call, *, retried: bool
+) -> int:
     """Run a batch's tasks that are not done yet; return how many were run.
 
     Args:

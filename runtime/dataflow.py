@@ -45,9 +45,7 @@ def _release_if_ready(aws: Aws, ledger: Ledger, item: dict[str, Any]) -> None:
 
 def send_success(aws: Aws, token: str, output: dict[str, Any]) -> bool:
     """Send a token; return False where its wait was already over."""
-    return _send(
-        lambda sfn: sfn.send_task_success(taskToken=token, output=json.dumps(output)), aws
-    )
+    return _send(lambda sfn: sfn.send_task_success(taskToken=token, output=json.dumps(output)), aws)
 
 
 def send_failure(aws: Aws, token: str, error: str, cause: str) -> bool:

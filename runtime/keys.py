@@ -13,7 +13,7 @@ MANIFEST_NAMES = ("manifest.json", "samplesheet.csv")
 
 def run_id(workflow: str, bucket: str, key: str, version: str) -> str:
     """Return the run's name, the same for every delivery of the same upload event."""
-    digest = hashlib.sha256("\0".join((bucket, key, version)).encode()).hexdigest()
+    digest = hashlib.sha256(f"{bucket}\0{key}\0{version}".encode()).hexdigest()
     return f"{workflow}-{digest[:12]}"
 
 

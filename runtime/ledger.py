@@ -60,7 +60,9 @@ class Ledger:
     def _dynamodb(self) -> Any:
         return self._aws.client("dynamodb")
 
-    def put(self, partition: str, sort: str, fields: Mapping[str, Any], *, new: bool = False) -> bool:
+    def put(
+        self, partition: str, sort: str, fields: Mapping[str, Any], *, new: bool = False
+    ) -> bool:
         """Write an item; with `new`, only where there is none. Return whether it was written."""
         item = {"pk": partition, "sk": sort, **fields}
         condition = {"ConditionExpression": "attribute_not_exists(pk)"} if new else {}

@@ -47,7 +47,9 @@ class RequestCount:
     def since(self, earlier: Counter[str]) -> dict[str, int]:
         """Return what has been counted since a snapshot, sorted by class."""
         now = self.snapshot()
-        return {kind: now[kind] - earlier[kind] for kind in sorted(now) if now[kind] > earlier[kind]}
+        return {
+            kind: now[kind] - earlier[kind] for kind in sorted(now) if now[kind] > earlier[kind]
+        }
 
 
 def billing_class(service: str, operation: str) -> str | None:
@@ -96,5 +98,5 @@ class Aws:
             return self._clients[service]
 
     def _count(self, event_name: str, **_: Any) -> None:
-        _, service, operation = event_name.split(".", 2)
-        self.requests.add(service, operation)
+        words = event_name.split(".", 2)
+        self.requests.add(words[1], words[2])

@@ -100,7 +100,7 @@ def run_command(words: Sequence[str]) -> None:
     """Run a command with this interpreter's directory first on its PATH.
 
     Raises:
-        UserError: it could not be started or did not end with 0; the message carries its last words.
+        UserError: it could not be started, or did not end with 0: with its last words.
 
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

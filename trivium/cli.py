@@ -50,7 +50,9 @@ def up() -> None:
     """Start the local stack."""
     stack = local.up(say)
     say(f"upload to s3://{stack.outputs['Bucket']}/raw/<workflow>/ or use `trivium run`")
-    talk.print(f"export AWS_ENDPOINT_URL={stack.endpoint} AWS_DEFAULT_REGION=us-east-1", style="dim")
+    talk.print(
+        f"export AWS_ENDPOINT_URL={stack.endpoint} AWS_DEFAULT_REGION=us-east-1", style="dim"
+    )
     talk.print("export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local", style="dim")
 
 
@@ -214,9 +216,7 @@ def fetch_results(stack: Stack, name: str, folder: Path) -> list[Path]:
     for step in demonstration.last_steps(stack, name):
         output = stack.store.find(StepKeys(name, step).output) or {"shards": []}
         prefix = f"{StepKeys(name, step).root}/out/"
-        wanted += [
-            (key, f"{step}/{key.removeprefix(prefix)}") for key, _ in output["shards"]
-        ]
+        wanted += [(key, f"{step}/{key.removeprefix(prefix)}") for key, _ in output["shards"]]
     paths = []
     for key, local_name in wanted:
         path = folder / local_name

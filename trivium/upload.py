@@ -14,9 +14,7 @@ from runtime.keys import UPLOAD_PREFIX, run_id
 from trivium.target import Target
 
 
-def upload(
-    target: Target, workflow: str, files: Sequence[Path], options: Mapping[str, Any]
-) -> str:
+def upload(target: Target, workflow: str, files: Sequence[Path], options: Mapping[str, Any]) -> str:
     """Upload files and start a run; return the run's name.
 
     Raises:

@@ -28,9 +28,7 @@ def deploy(
         [str(Path(sys.executable).parent), str(tools / "uv" / "bin"), os.environ["PATH"]]
     )
     environment = (
-        os.environ
-        | variables
-        | {"PATH": path, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
+        os.environ | variables | {"PATH": path, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
     )
     sam = str(tools / "sam" / "bin" / "sam")
     build = [sam, "build", "--parallel"]

@@ -35,7 +35,7 @@ def start(processes: Processes, root: Path, slots: int, variables: dict[str, str
     """
     dashboard, token = free_port(), secrets.token_hex(16)
     # Its sockets lie there; a socket's path may have 107 characters at most.
-    folder = tempfile.mkdtemp(prefix="trv-ray-", dir="/tmp")  # noqa: S108
+    folder = tempfile.mkdtemp(prefix="trv-ray-", dir="/tmp")
     environment = (
         os.environ
         | variables

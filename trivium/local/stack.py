@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from placement.errors import UserError
@@ -123,11 +124,14 @@ def _start(folder: Path, say: Say) -> LocalStack:
     _start_agent(processes, mpi, HPC_TYPE, outputs["HpcQueueUrl"], common | slurm_variables)
     ledger = Ledger(stack.aws, outputs["Ledger"])
     for name, platform in (("agent-ray", "ray"), (f"agent-{mpi}", "hpc")):
-        processes.wait_until(
-            name, lambda p=platform: ledger.get("cluster", p) is not None, AGENT_TIMEOUT_S
-        )
+        announced = partial(_announced, ledger, platform)
+        processes.wait_until(name, announced, AGENT_TIMEOUT_S)
     say(f"up after {time.monotonic() - begun_s:.0f} s")
     return stack
+
+
+def _announced(ledger: Ledger, platform: str) -> bool:
+    return ledger.get("cluster", platform) is not None
 
 
 def _numba_cache(folder: Path) -> dict[str, str]:

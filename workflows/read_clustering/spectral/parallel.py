@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
+from mpi4py.util.dtlib import from_numpy_dtype
 from numpy.typing import NDArray
 
 from placement.errors import UserError
@@ -69,7 +70,7 @@ def exchange(comm: MPI.Comm, destinations: Ints, *columns: NDArray[Any]) -> list
     for column in columns:
         width = int(np.prod(column.shape[1:], dtype=np.int64))
         target = np.empty((int(incoming.sum()), *column.shape[1:]), column.dtype)
-        kind = MPI._typedict[column.dtype.char].Create_contiguous(width).Commit()  # noqa: SLF001
+        kind = from_numpy_dtype(column.dtype).Create_contiguous(width).Commit()
         comm.Alltoallv(
             [np.ascontiguousarray(column[order]), (counts, _starts(counts)), kind],
             [target, (incoming, _starts(incoming)), kind],
