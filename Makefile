@@ -37,7 +37,7 @@ setup: .venv/ready .tools/ministack/ready .tools/sam/ready
 # The emulator and the SAM CLI pin libraries that the project has in other versions.
 .tools/%/ready: requirements/%.txt | $(UV)
 	$(UV) venv --quiet --allow-existing $(@D)
-	$(UV) pip sync --quiet --require-hashes --python $(@D) $<
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(@D) $<
 	touch $@
 
 $(UV): requirements/uv.txt

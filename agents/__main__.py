@@ -55,7 +55,7 @@ def main() -> int:
         aws, Store(aws, settings.bucket), Ledger(aws, settings.table), cluster, options.queue_url
     )
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: agent.stopping.set())
+        signal.signal(number, lambda *_: agent.stop())
     agent.run()
     return 0
 

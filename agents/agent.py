@@ -5,8 +5,8 @@ a crash may strike:
 
 1. a message is received and hidden from others for a while, not deleted;
 2. the job's token goes into the ledger, under the job's name;
-3. the job is looked for by its name, and submitted only where there is none and it has left no
-   exit record;
+3. the job is looked for by its name, and submitted only where there is none, it has left no exit
+   record, and somebody waits for it; the ledger notes that it was submitted;
 4. the message is deleted;
 5. while the job lives its token gets heartbeats;
 6. the exit record that the job leaves behind decides what is reported, and the ledger's job item
@@ -19,12 +19,16 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
+import re
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from agents.cluster import Cluster, ClusterUnavailableError, Job
+from botocore.exceptions import BotoCoreError, ClientError
+
+from agents.cluster import Cluster, ClusterUnavailableError, JobRefusedError
 from placement.errors import UserError
 from runtime.batch import Part
 from runtime.clock import now_s
@@ -34,11 +38,15 @@ from runtime.requests import Aws
 from runtime.store import Store
 
 HEARTBEAT_EVERY_S = 20.0  # the state machine gives up after 300 s without one
+# A cluster that does not answer for so long fails its jobs, so that they go elsewhere. Sooner than
+# the missing heartbeats would, because this way the reason is told.
+GIVE_UP_AFTER_S = 240.0
 ANNOUNCE_EVERY_S = 10.0
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1  # whole seconds, because the wait for messages sets the pace
 IDLE_WAIT_S = 5
 UNAVAILABLE_WAIT_S = 2.0
 HIDDEN_S = 60  # how long a received message stays hidden; submitting takes seconds
+JOB_NAME = re.compile(r"[A-Za-z0-9._-]+")  # a job's name becomes a file's and a Slurm job's
 
 logger = logging.getLogger("trivium.agent")
 
@@ -49,7 +57,16 @@ class Watched:
 
     token: str
     part_key: str
+    exit_key: str
+    submitted: bool
     heartbeat_due: float = 0.0
+    answered: float = field(default_factory=time.monotonic)  # when the cluster last told of it
+    given_up: bool = False
+
+    @staticmethod
+    def from_item(item: dict[str, Any]) -> Watched:
+        """Return the job that an item of the ledger describes."""
+        return Watched(item["token"], item["part_key"], item["exit_key"], "submitted_s" in item)
 
 
 class Agent:
@@ -62,25 +79,68 @@ class Agent:
         self._cluster, self._queue_url = cluster, queue_url
         self._partition = f"job#{cluster.platform}"
         self._watched: dict[str, Watched] = {}
+        self._adopted = False
         self._announce_due = 0.0
-        self.stopping = threading.Event()
+        self._stopping = self._waiting = False
 
     def run(self) -> None:
-        """Work until asked to stop. Jobs live on; the next agent finds them again."""
-        self._adopt()
-        while not self.stopping.is_set():
+        """Work until asked to stop. Jobs live on; the next agent finds them again.
+
+        What AWS or the cluster cannot do now is tried again: the agent outlasts their outages.
+        """
+        while not self._stopping:
             try:
-                self._announce()
-                self._take(wait_s=1 if self._watched else IDLE_WAIT_S)
-                self._look_after()
-            except ClusterUnavailableError as error:
-                logger.warning("the cluster does not answer: %s", error)
-                self.stopping.wait(UNAVAILABLE_WAIT_S)
+                answered = self.work()
+            except (BotoCoreError, ClientError) as error:
+                logger.warning("AWS does not answer: %s", error)
+                answered = False
+            if not answered:
+                with self._interruptible():
+                    time.sleep(UNAVAILABLE_WAIT_S)
+
+    def work(self) -> bool:
+        """Do one round: say what the cluster is like, take new jobs, look after all.
+
+        Returns whether the cluster answered.
+        """
+        if not self._adopted:
+            self._adopt()
+        try:
+            self._announce()
+            self._take(wait_s=LOOK_EVERY_S if self._watched else IDLE_WAIT_S)
+            self._look_after()
+        except ClusterUnavailableError as error:
+            logger.warning("the cluster does not answer: %s", error)
+            for job, watched in sorted(self._watched.items()):
+                self._give_up_late(job, watched, error)
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ask the agent to end, from a signal handler.
+
+        Raises:
+            SystemExit: it only waits, and ends at once. A message that arrives in the same moment
+                comes back when its hiding ends.
+
+        """
+        self._stopping = True
+        if self._waiting:
+            raise SystemExit(0)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
 
     def _adopt(self) -> None:
         for item in self._ledger.query(self._partition):
-            self._watched[item["sk"]] = Watched(item["token"], item["part_key"])
+            self._watched[item["sk"]] = Watched.from_item(item)
             logger.info("adopted job %s", item["sk"])
+        self._adopted = True
 
     def _announce(self) -> None:
         if time.monotonic() < self._announce_due:
@@ -91,55 +151,96 @@ class Agent:
         self._announce_due = time.monotonic() + ANNOUNCE_EVERY_S
 
     def _take(self, wait_s: int) -> None:
-        answer = self._aws.client("sqs").receive_message(
-            QueueUrl=self._queue_url,
-            MaxNumberOfMessages=10,
-            WaitTimeSeconds=wait_s,
-            VisibilityTimeout=HIDDEN_S,
-        )
+        with self._interruptible():
+            answer = self._aws.client("sqs").receive_message(
+                QueueUrl=self._queue_url,
+                MaxNumberOfMessages=10,
+                WaitTimeSeconds=wait_s,
+                VisibilityTimeout=HIDDEN_S,
+            )
         for message in answer.get("Messages", []):
             self._accept(message)
 
     def _accept(self, message: dict[str, Any]) -> None:
         try:
-            body = json.loads(message["Body"])
-            job, watched = body["job"], Watched(body["token"], body["part_key"])
+            job, token, part_key = _read(message["Body"])
+            exit_key = self._exit_key(part_key)
         except (ValueError, KeyError, TypeError):
             # Left in the queue: after a few receipts SQS moves it to the dead-letter queue.
             logger.exception("a message that is not a job: %s", message["MessageId"])
             return
-        self._ledger.set(
-            self._partition,
-            job,
-            {"token": watched.token, "part_key": watched.part_key, "taken_s": now_s()},
-        )
+        except UserError as error:
+            logger.warning("job %s has no description: %s", job, error)
+            send_failure(self._aws, token, "UserError", str(error))
+            self._delete(message)
+            return
+        noted = {"token": token, "part_key": part_key, "exit_key": exit_key, "taken_s": now_s()}
+        # An earlier delivery may have noted more of this job: that stays.
+        watched = Watched.from_item(self._ledger.set(self._partition, job, noted))
         self._watched[job] = watched
         try:
-            self._submit_once(job, watched)
-        except UserError as error:
-            self._report_failure(job, watched, "UserError", str(error))
+            self._start(job, watched)
+        except JobRefusedError as error:
+            self._report_failure(job, watched, "JobRefused", str(error))
         except ClusterUnavailableError as error:
             # The job is noted in the ledger by now: looking after it submits it.
             logger.warning("job %s is submitted later: %s", job, error)
+        self._delete(message)
+
+    def _delete(self, message: dict[str, Any]) -> None:
         self._aws.client("sqs").delete_message(
             QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"]
         )
 
-    def _submit_once(self, job: str, watched: Watched) -> None:
-        if self._exit_record(watched) is not None or self._cluster.find(job) is not None:
+    def _start(self, job: str, watched: Watched) -> None:
+        if self._cluster.find(job) is not None or self._store.find(watched.exit_key) is not None:
             logger.info("job %s is there already", job)
+        elif not send_heartbeat(self._aws, watched.token):
+            logger.info("nobody waits for job %s any more: not submitted", job)
+            self._forget(job)
             return
-        self._cluster.submit(job, watched.part_key)
-        logger.info("submitted job %s", job)
+        else:
+            self._cluster.submit(job, watched.part_key)
+            logger.info("submitted job %s", job)
+        self._ledger.set(self._partition, job, {"submitted_s": now_s()})
+        watched.submitted = True
 
     def _look_after(self) -> None:
         for job, watched in sorted(self._watched.items()):
             found = self._cluster.find(job)
             if found is not None and found.state != "ended":
+                watched.answered = time.monotonic()
                 self._heartbeat(job, watched)
+            elif found is None and not watched.submitted:
+                self._start_late(job, watched)
             else:
-                self._report(job, watched, found)
-        self.stopping.wait(LOOK_EVERY_S if self._watched else 0)
+                self._report(job, watched, found.detail if found else "unknown to the cluster")
+
+    def _start_late(self, job: str, watched: Watched) -> None:
+        """Submit a job that was noted but not submitted, because the agent or the cluster died.
+
+        A cluster that refuses this one now may still be asked for the others.
+        """
+        try:
+            self._start(job, watched)
+        except JobRefusedError as error:
+            self._report_failure(job, watched, "JobRefused", str(error))
+        except ClusterUnavailableError as error:
+            logger.warning("job %s is submitted later: %s", job, error)
+            self._give_up_late(job, watched, error)
+
+    def _give_up_late(self, job: str, watched: Watched, error: Exception) -> None:
+        """Fail a job of which the cluster has not told for long, but go on looking for it.
+
+        It may live: as soon as the cluster answers again, nobody waits for it, and it is cancelled.
+        """
+        silent_s = time.monotonic() - watched.answered
+        if watched.given_up or silent_s < GIVE_UP_AFTER_S:
+            return
+        logger.warning("gave up job %s after %.0f s: %s", job, silent_s, error)
+        reason = f"The cluster has not answered for {silent_s:.0f} s: {error}"
+        send_failure(self._aws, watched.token, "ClusterUnavailable", reason)
+        watched.given_up, watched.heartbeat_due = True, 0.0
 
     def _heartbeat(self, job: str, watched: Watched) -> None:
         if time.monotonic() < watched.heartbeat_due:
@@ -150,15 +251,11 @@ class Agent:
             self._cluster.cancel(job)
             self._forget(job)
 
-    def _report(self, job: str, watched: Watched, found: Job | None) -> None:
-        record = self._exit_record(watched)
-        if record is None and found is None:
-            # Killed between noting the job and submitting it, the agent does the second part now.
-            self._cluster.submit(job, watched.part_key)
-            return
+    def _report(self, job: str, watched: Watched, detail: str) -> None:
+        record = self._store.find(watched.exit_key)
         if record is None:
-            state = found.detail if found else "unknown"
-            reason = f"The job ended as {state} and left no exit record."
+            self._cluster.cancel(job)  # its wrapper is gone, but parts of it may be left
+            reason = f"The job ended ({detail}) and left no exit record."
             self._report_failure(job, watched, "JobLost", reason)
         elif record["outcome"] == "succeeded":
             send_success(self._aws, watched.token, {"job": job})
@@ -176,7 +273,22 @@ class Agent:
         self._ledger.delete(self._partition, job)
         self._watched.pop(job, None)
 
-    def _exit_record(self, watched: Watched) -> dict[str, Any] | None:
-        part = Part.from_json(self._store.get_json(watched.part_key))
-        record = self._store.find(part.keys.exit_record(part.attempt, part.part))
-        return dict(record) if record is not None else None
+    def _exit_key(self, part_key: str) -> str:
+        part = Part.from_json(self._store.get_json(part_key))
+        return part.keys.exit_record(part.attempt, part.part)
+
+
+def _read(body: str) -> tuple[str, str, str]:
+    """Return a message's job, token and key of its part.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no such message.
+
+    """
+    value = json.loads(body)
+    job, token, part_key = value["job"], value["token"], value["part_key"]
+    if not all(isinstance(field, str) and field for field in (job, token, part_key)):
+        raise TypeError("`job`, `token` and `part_key` must be texts")
+    if not JOB_NAME.fullmatch(job):
+        raise ValueError(f"{job!r} is not a job's name")
+    return job, token, part_key

@@ -10,6 +10,10 @@ class ClusterUnavailableError(Exception):
     """The cluster did not answer, or said that it cannot do this now; ask again later."""
 
 
+class JobRefusedError(Exception):
+    """The cluster will never run this job as it was asked to; another platform may."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A job as the cluster sees it. `detail` is the cluster's own word for its state."""
@@ -52,7 +56,12 @@ class Cluster(Protocol):
         """Return the job of that name, or None where the cluster knows of none."""
 
     def submit(self, job: str, part_key: str) -> None:
-        """Start the job of that name on one part's description."""
+        """Start the job of that name on one part's description.
+
+        Raises:
+            JobRefusedError: the cluster will not have it.
+
+        """
 
     def cancel(self, job: str) -> None:
         """Stop the job of that name, if it is there."""

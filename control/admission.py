@@ -23,6 +23,8 @@ from runtime.keys import run_id, upload_workflow
 # to 14 days; a claim outlives both.
 CLAIM_LIFETIME_S = 30 * 24 * 3600
 MAX_NAME = 32
+# A ledger item holds 400 KB (DynamoDB, "Service quotas", item size); sizes and fields want some.
+MAX_NAMES_BYTES = 300_000
 
 
 def admit(stack: Stack, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def admit(stack: Stack, event: Mapping[str, Any], context: Any) -> dict[str, Any
     bucket, key = detail["bucket"]["name"], detail["object"]["key"]
     if waits_for_manifest(key):
         return {"verdict": "waiting", "run": None, "reason": None}
-    version = detail["object"].get("version-id") or stack.store.head(key)[1]
+    version = detail["object"].get("version-id") or _version(stack, key)
     run = run_id(_name_for_run(key), bucket, key, version)
     owner = claim(stack, context)(
         identity=f"{bucket}\n{key}\n{version}", execution=event["execution"]
@@ -75,6 +77,13 @@ def claim(stack: Stack, context: Any) -> Any:
     return first
 
 
+def _version(stack: Stack, key: str) -> str:
+    try:
+        return stack.store.head(key)[1]
+    except UserError:
+        return "null"  # deleted meanwhile: refused below, with its sentence, when it is read
+
+
 def _name_for_run(key: str) -> str:
     workflow = upload_workflow(key) or ""
     plain = workflow.replace("-", "")
@@ -88,22 +97,29 @@ def _run_fields(stack: Stack, upload: Upload) -> dict[str, Any]:
     inputs = {
         role: [[key, stack.store.head(key)[0]] for key in keys] for role, keys in by_role.items()
     }
+    names = sum(len(key.encode()) for keys in by_role.values() for key in keys)
+    if names > MAX_NAMES_BYTES:
+        raise UserError(
+            f"The names of the {len(upload.files)} files take {names} bytes, more than a run can "
+            f"record ({MAX_NAMES_BYTES}); upload fewer files, or shorter names."
+        )
     return {"inputs": inputs, "options": upload.options}
 
 
 def _record(
     stack: Stack, run: str, key: str, event: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> None:
-    admitted_s = now_s()
-    item = {
+    item: dict[str, Any] = {
         "run": run,
         "workflow": upload_workflow(key) or "",
         "upload": key,
         "execution": event["execution"],
         "event_time": event["started_at"],
-        "started_s": admitted_s,
+        "started_s": now_s(),
         **fields,
     }
-    if stack.ledger.put(f"run#{run}", "run", item, new=True):
-        listed = {"run": run, "workflow": item["workflow"], "upload": key}
-        stack.ledger.put("runs", f"{iso(admitted_s)}#{run}", listed)
+    if not stack.ledger.put(f"run#{run}", "run", item, new=True):
+        # An earlier call of this execution wrote it, and may have died before it was listed.
+        item = stack.ledger.get(f"run#{run}", "run") or item
+    listed = {"run": run, "workflow": item["workflow"], "upload": key}
+    stack.ledger.put("runs", f"{iso(item['started_s'])}#{run}", listed)

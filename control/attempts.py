@@ -28,6 +28,7 @@ SQS_REQUESTS_PER_JOB = 3  # send, receive, delete
 STATES_PER_CLUSTER_PART = 2  # Platform; OnRay or OnHpc
 STATES_PER_LAMBDA_PART = 2  # Platform, OnLambda
 SHOWN_WORKERS = 64
+MOMENT_S = 1e-6  # how finely times are recorded: anything shorter is rounding
 
 type Json = dict[str, Any]
 
@@ -54,6 +55,37 @@ def calls_of(stack: Stack, keys: StepKeys, attempt: int, part: int) -> list[Json
     prefix = f"{keys.calls}a{attempt}-p{part}-"
     names = [stored.key for stored in stack.store.listing(prefix)]
     return stack.store.get_all_json(names)
+
+
+def failure_on_record(
+    stack: Stack, keys: StepKeys, attempt: int, parts: int
+) -> tuple[str, str] | None:
+    """Return the error and the sentence of the call that failed an attempt; None: none says so.
+
+    A failed call counts only where no later call did its batch. Of several failures a wrong input
+    goes first, because it is final anywhere, and running out of time last, because it is called
+    again; then the earliest. Where no call failed, one that never ended is told of.
+    """
+    calls = [call for number in range(parts) for call in calls_of(stack, keys, attempt, number)]
+    left = [call for call in calls if not _done_later(call, calls)]
+    failed = [call for call in left if call["outcome"] == "failed"]
+    rank = {"UserError": 0, "OutOfTimeError": 2}
+    failed.sort(key=lambda call: (rank.get(call["error"], 1), call["ended_s"], call["call"]))
+    if failed:
+        return str(failed[0]["error"]), str(failed[0]["reason"])
+    lost = sum(call["outcome"] == "running" for call in left)
+    if lost:
+        return "CallLost", f"{lost} calls ended without a word: out of memory, or out of time."
+    return None
+
+
+def _done_later(call: Json, calls: Sequence[Json]) -> bool:
+    return any(
+        other["outcome"] == "succeeded"
+        and (other["part"], other["batch"]) == (call["part"], call["batch"])
+        and other["started_s"] >= call["started_s"]
+        for other in calls
+    )
 
 
 def _record_part(
@@ -199,7 +231,10 @@ def intervals_of(calls: Sequence[Json], job: Json | None, ended_s: float) -> lis
 
 
 def call_events(call: Json, ended_s: float) -> list[tuple[str, float, float]]:
-    """Return a call's timeline: start-up, then its events; what lies between them is transfer."""
+    """Return a call's timeline: start-up, then its events; what lies between them is transfer.
+
+    A long call records only its first events; of the rest of its time the total is known.
+    """
     started = float(call["started_s"])
     events = [("startup", started - float(call["startup_s"]), started)]
     at = started
@@ -208,8 +243,11 @@ def call_events(call: Json, ended_s: float) -> list[tuple[str, float, float]]:
             events.append(("transfer", at, float(begin)))
         events.append((kind, float(begin), float(end)))
         at = float(end)
-    events.append(("transfer", at, float(call.get("ended_s", ended_s))))
-    return [event for event in events if event[2] > event[1]]
+    last = float(call.get("ended_s", ended_s))
+    shown_s = sum(end - begin for kind, begin, end in events if kind == "compute")
+    computed = min(last, at + max(0.0, float(call.get("compute_s", 0.0)) - shown_s))
+    events += [("compute", at, computed), ("transfer", computed, last)]
+    return [event for event in events if event[2] - event[1] > MOMENT_S]
 
 
 def timeline_of(calls: Sequence[Json], job: Json | None) -> list[Json]:

@@ -21,7 +21,7 @@ SILENT_AFTER_S = 60.0
 def plan_run(stack: Stack, run: str) -> dict[str, Any]:
     """Plan a run that was admitted; return its steps in topological order.
 
-    Repeating it before the first step starts is harmless: steps are written only once.
+    Repeating it before the first step starts is harmless: a plan that is there already stands.
 
     Raises:
         UserError: the options are wrong, or no plan is feasible.
@@ -29,8 +29,21 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
     """
     run_item = stack.ledger.get(f"run#{run}", "run") or {}
     workflow = load_workflow(run_item["workflow"])
+    found = stack.store.find(RunKeys(run).plan)
+    made = _make_plan(stack, workflow, run_item) if found is None else Plan.from_json(found)
+    if found is None:
+        stack.store.put_json(RunKeys(run).plan, made.to_json())
+    for order, step in enumerate(made.steps):
+        fields = step_fields(workflow, step) | {"order": order}
+        stack.ledger.put(f"run#{run}", f"step#{step.step}", fields, new=True)
+    stack.ledger.set(f"run#{run}", "run", _estimate(made))
+    steps = [step.step for step in made.steps]
+    return {"run": run, "steps": steps, "at_once": int(os.environ["TRIVIUM_STEPS_AT_ONCE"])}
+
+
+def _make_plan(stack: Stack, workflow: Workflow, run_item: dict[str, Any]) -> Plan:
     options = run_item["options"]
-    made = plan(
+    return plan(
         workflow,
         _situation(stack, run_item),
         policy=options.get("policy", "trivium"),
@@ -38,12 +51,6 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
         deadline_s=options.get("deadline_s"),
         place=options.get("place"),
     )
-    stack.store.put_json(RunKeys(run).plan, made.to_json())
-    for order, step in enumerate(made.steps):
-        fields = step_fields(workflow, step) | {"order": order}
-        stack.ledger.put(f"run#{run}", f"step#{step.step}", fields, new=True)
-    stack.ledger.set(f"run#{run}", "run", _estimate(made))
-    return {"run": run, "steps": [step.step for step in made.steps]}
 
 
 def step_fields(workflow: Workflow, step: StepPlan) -> dict[str, Any]:

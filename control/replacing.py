@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from control.attempts import record_attempt
+from control.attempts import failure_on_record, record_attempt
 from control.stack import Stack
 from runtime.clock import now_s
+from runtime.keys import StepKeys
 
 
 def replace(
@@ -16,7 +17,8 @@ def replace(
 ) -> dict[str, Any]:
     """Record a failed attempt and choose the next placement; harmless when repeated."""
     item = stack.ledger.get(f"run#{run}", f"step#{step}") or {}
-    error, reason = failure.get("Error", "Unknown"), readable_reason(failure)
+    parts = len(item["placements"][attempt - 1])
+    error, reason = _what_failed(stack, StepKeys(run, step), attempt, parts, failure)
     hopeless = error == "UserError"
     possible = attempt < len(item["placements"])
     replaced = possible and not hopeless
@@ -30,6 +32,22 @@ def replace(
     ended = {"status": "failed", "reason": sentence, "ended_s": now_s()}
     stack.ledger.set(f"run#{run}", f"step#{step}", ended)
     return answer | {"verdict": "failed", "reason": sentence}
+
+
+def _what_failed(
+    stack: Stack, keys: StepKeys, attempt: int, parts: int, failure: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Return the error's name and its words.
+
+    A Distributed Map fails with a `States.` error of its own, which does not say what its children
+    failed of: the records of their calls do.
+    """
+    error = str(failure.get("Error", "Unknown"))
+    if error.startswith("States."):
+        found = failure_on_record(stack, keys, attempt, parts)
+        if found is not None:
+            return found
+    return error, readable_reason(failure)
 
 
 def readable_reason(failure: Mapping[str, Any]) -> str:

@@ -81,10 +81,9 @@ def _stop_steps(stack: Stack, run_item: Json, steps: Sequence[Json]) -> None:
     for item in steps:
         if item["status"] in {"done", "failed"}:
             continue
-        machine = run_item["execution"].rsplit(":", 2)[0].replace("-workflow", "")
+        executions = run_item["execution"].rsplit(":", 2)[0]
         name = step_execution_name(run_item["run"], item["step"])
-        arn = f"{machine.rsplit(':', 1)[0]}:{os.environ['TRIVIUM_STEP_MACHINE']}:{name}"
-        _stop_execution(stack, arn)
+        _stop_execution(stack, f"{executions}:{os.environ['TRIVIUM_STEP_MACHINE']}:{name}")
         if item["status"] == "running":
             reason = "The run failed in another step."
             record_attempt(stack, run_item["run"], item["step"], item["attempt"], "failed", reason)

@@ -8,17 +8,20 @@ from control.attempts import record_attempt
 from control.catalogue import load_workflow
 from control.placing import read_results
 from control.stack import Stack
-from placement.errors import UserError
 from runtime.clock import now_s
 from runtime.dataflow import release_successors
 from runtime.keys import StepKeys
+
+
+class IncompleteError(Exception):
+    """Tasks ended without a result: nobody's wrong input, so the next placement is tried."""
 
 
 def settle(stack: Stack, run: str, step: str, attempt: int) -> dict[str, Any]:
     """Settle a step whose parts have all ended; harmless when repeated.
 
     Raises:
-        UserError: a task has no result; the attempt has failed.
+        IncompleteError: a task has no result; the attempt has failed.
 
     """
     item = stack.ledger.get(f"run#{run}", f"step#{step}") or {}
@@ -26,7 +29,7 @@ def settle(stack: Stack, run: str, step: str, attempt: int) -> dict[str, Any]:
     results = read_results(stack, keys)
     missing = int(item["tasks"]) - len(results)
     if missing:
-        raise UserError(
+        raise IncompleteError(
             f"{missing} of the {item['tasks']} tasks of step {step} ended without a result."
         )
     shards = [shard for task in sorted(results) for shard in results[task]["outputs"]]

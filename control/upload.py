@@ -19,9 +19,9 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    files: list[str] = Field(min_length=1, max_length=10_000)
+    files: list[str] = Field(min_length=1, max_length=1_000)
     objective: Literal["cost", "time"] | None = None
-    deadline_s: float | None = Field(default=None, gt=0)
+    deadline_s: float | None = Field(default=None, gt=0, le=1e9)
     policy: str = "trivium"
     place: dict[str, str] = {}
 
@@ -39,9 +39,11 @@ def waits_for_manifest(key: str) -> bool:
     """Return whether a file only starts a run together with others.
 
     `raw/<workflow>/<file>` starts by itself; files in a folder, `raw/<workflow>/<sample>/<file>`,
-    wait for the folder's manifest.
+    wait for the folder's manifest. A folder made in the S3 console, `raw/<workflow>/`, is no file.
     """
     parts = key.split("/")
+    if not parts[-1]:
+        return True
     in_folder = len(parts) > 3  # noqa: PLR2004 - raw, workflow, file
     return in_folder and parts[-1] not in MANIFEST_NAMES
 
@@ -66,13 +68,15 @@ def read_upload(key: str, read_bytes: Any) -> Upload:
     if name == "manifest.json":
         manifest = parse_manifest(key, read_bytes())
     elif name == "samplesheet.csv":
-        manifest = Manifest(files=parse_sample_sheet(key, read_bytes()))
+        manifest = _manifest(key, {"files": parse_sample_sheet(key, read_bytes())})
     else:
         return Upload(workflow, (key,))
     options = manifest.model_dump(exclude={"files"}, exclude_none=True)
-    return Upload(
-        workflow, tuple(_in_folder(key, folder, file) for file in manifest.files), options
-    )
+    files = tuple(_in_folder(key, folder, file) for file in manifest.files)
+    twice = [file for file in manifest.files if manifest.files.count(file) > 1]
+    if twice:
+        raise UserError(f"{key} names {twice[0]} twice; name every file once.")
+    return Upload(workflow, files, options)
 
 
 def parse_manifest(key: str, content: bytes) -> Manifest:
@@ -83,15 +87,19 @@ def parse_manifest(key: str, content: bytes) -> Manifest:
 
     """
     try:
-        return Manifest.model_validate(json.loads(content))
-    except ValueError as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the whole"
-            raise UserError(
-                f"{key}: {where}: {first['msg']}; mend it and upload it again."
-            ) from error
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{key} is not JSON ({error}); mend it and upload it again.") from error
+    return _manifest(key, value)
+
+
+def _manifest(key: str, value: Any) -> Manifest:
+    try:
+        return Manifest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(f"{key}: {where}: {first['msg']}; mend it and upload it again.") from error
 
 
 def parse_sample_sheet(key: str, content: bytes) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,11 @@ from runtime.settings import from_environment, variable
 from runtime.store import Store
 
 LAST_WORDS = 2_000  # characters of a failed program's output that go into the reason
-# The sentence by which a program says that its input is wrong, as its last line on stderr.
-USER_ERROR_MARK = "UserError: "
+READ_BYTES = 1_000_000  # of the end of its log, among which its last words are looked for
+# The line by which a program says that its input is wrong, or in which its traceback ends.
+USER_ERROR = re.compile(r"^(?:[\w.]+\.)?UserError: (.+)$", re.MULTILINE)
+# mpirun's own paragraphs, between lines of dashes, say no more than that a rank has failed.
+MPIRUN_PARAGRAPH = re.compile(r"^-{20,}\n.*?^-{20,}$\n?", re.MULTILINE | re.DOTALL)
 
 
 def mpirun(words: list[str], log: Path) -> None:
@@ -46,13 +50,28 @@ def mpirun(words: list[str], log: Path) -> None:
             stderr=subprocess.STDOUT,
         )
     if done.returncode != 0:
-        said = log.read_text(errors="replace").strip()
-        for line in reversed(said.splitlines()):
-            if USER_ERROR_MARK in line:
-                raise TaskFailedError("UserError", line.split(USER_ERROR_MARK, 1)[1])
-        raise TaskFailedError(
-            "MpiProgramFailed", f"mpirun ended with {done.returncode}: {said[-LAST_WORDS:]}"
-        )
+        raise failure(done.returncode, end_of(log))
+
+
+def failure(returncode: int, said: str) -> TaskFailedError:
+    """Return what a program's last words say of its failure.
+
+    It is the user's error where the program says so: a wrong input stays wrong on any platform.
+    """
+    sentences: list[str] = USER_ERROR.findall(said)
+    if sentences:
+        return TaskFailedError("UserError", sentences[-1].strip())
+    words = MPIRUN_PARAGRAPH.sub("", said).strip() or said.strip()
+    return TaskFailedError(
+        "MpiProgramFailed", f"mpirun ended with {returncode}: {words[-LAST_WORDS:]}"
+    )
+
+
+def end_of(log: Path) -> str:
+    """Return the end of a program's output, which may be larger than memory."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - READ_BYTES))
+        return stream.read().decode(errors="replace")
 
 
 def run_mpi_program(aws: Aws, store: Store, part: Part, scratch: Path) -> None:
@@ -77,7 +96,13 @@ def run_mpi_program(aws: Aws, store: Store, part: Part, scratch: Path) -> None:
         return {"task": 0, "outputs": [[o.key, o.size_bytes] for o in outputs], "counts": counts}
 
     call = Call("job", f"{variable('TRIVIUM_RANKS')} ranks", now_s(), 0.0)
-    mpi_batch(aws, store, part, call, program)
+    try:
+        mpi_batch(aws, store, part, call, program)
+    except BaseException:
+        # The checkpoint stays for the next try, and the log for whoever looks for the reason.
+        for path in (inputs, output):
+            shutil.rmtree(path, ignore_errors=True)
+        raise
     shutil.rmtree(folder)
 
 
@@ -96,6 +121,7 @@ def main(part_key: str) -> int:
         else:
             log = scratch / f"{part.keys.run}-{part.keys.step}-map.log"
             mpirun(["hpc.run_map", part_key], log)
+            log.unlink()
         return {"ready_s": ready_s, "slots": int(variable("TRIVIUM_RANKS"))}
 
     return run_job(aws, store, part_key, work)

@@ -1,32 +1,39 @@
-"""One machine without a scheduler as the agent sees it: each job is a process group of its own.
+"""One machine without a scheduler as the agent sees it: each job is a session of its own.
 
-A job is found again by the file that holds its process id and start time, so an agent that was
-restarted neither loses nor doubles it. One job runs at a time; the others wait in the queue.
+A job notes itself in a file before it begins, and a job whose note is there already does not begin:
+an agent that was killed at any moment and started again neither loses nor doubles it. One job runs
+at a time; the others wait for the machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 
-from agents.cluster import Job, Nodes
+from agents.cluster import ClusterUnavailableError, Job, Nodes
+from agents.notes import Note
 from hpc.environment import job_environment
+
+START_TIMEOUT_S = 30.0
+KILL_TIMEOUT_S = 10.0
 
 
 class MpirunCluster:
-    """A machine that runs `mpirun` by itself."""
+    """The machine on which the agent runs."""
 
     platform = "hpc"
 
     def __init__(self, instance_type: str, slots: int, work: Path) -> None:
         self._instance_type, self._slots, self._work = instance_type, slots, work
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
         work.mkdir(parents=True, exist_ok=True)
 
     def nodes(self) -> Nodes:
@@ -35,59 +42,86 @@ class MpirunCluster:
 
     def find(self, job: str) -> Job | None:
         """Return the job: running while the process that was started for it lives."""
-        process = self._process(job)
-        if process is None:
-            return Job("ended", "EXITED") if self._file(job).exists() else None
-        return Job("running", "RUNNING")
+        child = self._children.get(job)
+        if child is not None and child.poll() is not None:
+            del self._children[job]
+        note = Note.read(note_file(self._work, job))
+        if note is None:
+            return None
+        return Job("running", "RUNNING") if note.process() else Job("ended", "EXITED")
 
     def submit(self, job: str, part_key: str) -> None:
-        """Start the job; it waits inside for the machine to be free."""
+        """Start the job; it waits inside for the machine to be free.
+
+        Raises:
+            ClusterUnavailableError: it did not begin.
+
+        """
         scratch = self._work / "scratch"
         scratch.mkdir(exist_ok=True)
-        with (self._work / f"{job}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "hpc.mpirun_cluster", str(self._work / "lock"), part_key],
+        log_file = self._work / f"{job}.log"
+        with log_file.open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "hpc.mpirun_cluster", str(self._work), job, part_key],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=job_environment(self._instance_type, self._slots, scratch, "mpirun"),
             )
-        started_s = psutil.Process(process.pid).create_time()
-        temporary = self._file(job).with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": process.pid, "started_s": started_s}))
-        temporary.replace(self._file(job))
+        self._children[job] = child
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not note_file(self._work, job).exists():
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise ClusterUnavailableError(f"job {job} did not begin; see {log_file}")
+            time.sleep(0.02)
 
     def cancel(self, job: str) -> None:
-        """Kill the job's process group, if it lives."""
-        process = self._process(job)
-        if process is not None:
-            os.killpg(process.pid, signal.SIGKILL)
-
-    def _file(self, job: str) -> Path:
-        return self._work / f"{job}.pid"
-
-    def _process(self, job: str) -> psutil.Process | None:
-        try:
-            noted = json.loads(self._file(job).read_text())
-            process = psutil.Process(noted["pid"])
-            same = process.create_time() == noted["started_s"]
-            alive = process.status() != psutil.STATUS_ZOMBIE
-        except (FileNotFoundError, psutil.NoSuchProcess):
-            return None
-        return process if same and alive else None
+        """Kill all processes of the job, if any lives: its wrapper, mpirun and the ranks."""
+        note = Note.read(note_file(self._work, job))
+        deadline = time.monotonic() + KILL_TIMEOUT_S
+        while note is not None and (members := session_of(note)) and time.monotonic() < deadline:
+            for process in members:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+            time.sleep(0.05)
 
 
-def run_alone(lock: Path, part_key: str) -> None:
-    """Become the job's wrapper as soon as no other job runs on this machine.
+def note_file(work: Path, job: str) -> Path:
+    """Return the file by which a job is found."""
+    return work / f"{job}.pid"
 
-    The lock goes on to the wrapper through its open file and ends with it.
+
+def session_of(note: Note) -> list[psutil.Process]:
+    """Return the processes that live in the session which the noted process began.
+
+    Ranks have process groups of their own, but mpirun leaves them in its session. While any member
+    lives, the system gives the session's number to no other process.
     """
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    if note.process() is None and psutil.pid_exists(note.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(note.pid).status() != psutil.STATUS_ZOMBIE:
+                return []  # the number has gone to another process, so nothing of the job is left
+    members: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == note.pid and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+    return members
+
+
+def run_alone(work: Path, job: str, part_key: str) -> None:
+    """Become the job's wrapper as soon as no other job runs on this machine; once only.
+
+    The machine's lock goes on to the wrapper through its open file and ends with it.
+    """
+    if not Note.of(os.getpid()).write(note_file(work, job)):
+        return
+    descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.set_inheritable(descriptor, True)
     os.execv(sys.executable, [sys.executable, "-m", "hpc.job", part_key])  # noqa: S606
 
 
 if __name__ == "__main__":
-    run_alone(Path(sys.argv[1]), sys.argv[2])
+    run_alone(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -1,13 +1,15 @@
 """A map step on an MPI cluster: every rank runs its share of the batches.
 
-`mpirun -n R python -m hpc.run_map PART_KEY`. Batch i goes to rank i modulo R; the ranks do not
-speak to one another, so a rank that fails ends the job through its exit code.
+`mpirun -n R python -m hpc.run_map PART_KEY`. Batch i goes to rank i modulo R. The ranks do not
+speak to one another, so a rank that fails has to stop the others: they would go on to their end.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
+from types import TracebackType
 
 from mpi4py import MPI
 
@@ -34,10 +36,18 @@ def main(part_key: str) -> None:
         run_batch(aws, store, part, batch, call, retried=True)
 
 
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1])
-    except UserError as error:
+def stop_all_ranks(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Say what was raised, a user's error in its one line, and end every rank."""
+    if issubclass(kind, UserError):
         sys.stderr.write(f"UserError: {error}\n")
-        sys.stderr.flush()
-        MPI.COMM_WORLD.Abort(1)
+    else:
+        traceback.print_exception(kind, error, trace)
+    sys.stderr.flush()
+    MPI.COMM_WORLD.Abort(1)
+
+
+if __name__ == "__main__":
+    sys.excepthook = stop_all_ranks
+    main(sys.argv[1])

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agents.cluster import Job, Nodes
+from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 from hpc.environment import job_environment
-from placement.errors import UserError
 
 # squeue(1), "JOB STATE CODES". What is not listed here is taken as running: keep polling.
 QUEUED = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"})
@@ -27,6 +26,22 @@ ENDED = frozenset(
         "TIMEOUT",
     }
 )
+# sinfo(1), "NODE STATE CODES". A node that is completing a job is as warm as one that is idle.
+WARM = frozenset({"alloc", "comp", "idle", "mix"})
+# What sbatch says where it asked for something that this cluster will never do, from the messages
+# of slurm_errno.c. Anything else may pass, and the job may have been accepted all the same.
+REFUSALS = (
+    "invalid account",
+    "invalid partition",
+    "invalid qos",
+    "more processors requested than permitted",
+    "node configuration is not available",
+    "cpu count specification invalid",
+    "node count specification invalid",
+    "task count specification invalid",
+    "user's group not permitted",
+)
+COMMAND_TIMEOUT_S = 60.0
 
 
 class SlurmCluster:
@@ -38,10 +53,14 @@ class SlurmCluster:
         self._instance_type, self._slots, self._work = instance_type, slots, work
 
     def nodes(self) -> Nodes:
-        """Return the nodes that are up (idle, mixed or allocated) and all that could be."""
-        states = _run(["sinfo", "--noheader", "--Node", "--format=%t"]).split()
-        up = [state for state in states if state.strip("*~#$@%") in {"idle", "mix", "alloc"}]
-        warm = [state for state in up if "~" not in state]
+        """Return the nodes that are up and take jobs, and all that could be.
+
+        A mark behind a node's state says that it is not up as it should be: powered down, being
+        powered up or down, not responding, reserved.
+        """
+        lines = _run(["sinfo", "--noheader", "--Node", "--format=%N %t"]).splitlines()
+        states = dict(line.split() for line in lines)  # a node of two partitions comes twice
+        warm = [name for name, state in states.items() if state in WARM]
         return Nodes(self._instance_type, len(warm), self._slots, max(1, len(states)))
 
     def find(self, job: str) -> Job | None:
@@ -59,26 +78,30 @@ class SlurmCluster:
         """Submit the job with one rank for each slot of a node.
 
         Raises:
-            UserError: Slurm refuses it.
+            JobRefusedError: Slurm will not have it.
+            ClusterUnavailableError: Slurm did not answer; it may have accepted the job.
 
         """
         command = shlex.join([sys.executable, "-m", "hpc.job", part_key])
         scratch = self._work / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
-        _run(
-            [
-                "sbatch",
-                "--parsable",
-                f"--job-name={job}",
-                f"--ntasks={self._slots}",
-                "--no-requeue",
-                f"--chdir={Path(__file__).parent.parent}",
-                f"--output={self._work / job}.log",
-                "--export=ALL",
-                f"--wrap=exec {command}",
-            ],
-            job_environment(self._instance_type, self._slots, scratch, "slurm"),
-        )
+        words = [
+            "sbatch",
+            "--parsable",
+            f"--job-name={job}",
+            f"--ntasks={self._slots}",
+            "--no-requeue",
+            f"--chdir={Path(__file__).parent.parent}",
+            f"--output={self._work / job}.log",
+            "--export=ALL",
+            f"--wrap=exec {command}",
+        ]
+        try:
+            _run(words, job_environment(self._instance_type, self._slots, scratch, "slurm"))
+        except ClusterUnavailableError as error:
+            if any(refusal in str(error).lower() for refusal in REFUSALS):
+                raise JobRefusedError(f"Slurm refuses job {job}: {error}") from error
+            raise
 
     def cancel(self, job: str) -> None:
         """Cancel every job of that name."""
@@ -86,7 +109,17 @@ class SlurmCluster:
 
 
 def _run(words: list[str], environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
+    try:
+        done = subprocess.run(
+            words,
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=COMMAND_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ClusterUnavailableError(f"{words[0]}: {error}") from error
     if done.returncode != 0:
-        raise UserError(f"{words[0]} says: {done.stderr.strip() or done.returncode}")
+        raise ClusterUnavailableError(f"{words[0]} says: {done.stderr.strip() or done.returncode}")
     return done.stdout

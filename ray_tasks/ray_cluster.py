@@ -6,20 +6,16 @@ Source: docs.ray.io, "Ray Jobs REST API".
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Any
 
 import httpx
 
-from agents.cluster import ClusterUnavailableError, Job, Nodes
+from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 
-STATES: dict[str, Job] = {
-    "PENDING": Job("queued", "PENDING"),
-    "RUNNING": Job("running", "RUNNING"),
-    "STOPPED": Job("ended", "STOPPED"),
-    "SUCCEEDED": Job("ended", "SUCCEEDED"),
-    "FAILED": Job("ended", "FAILED"),
-}
+ENDED = frozenset({"STOPPED", "SUCCEEDED", "FAILED"})
+MESSAGE_SHOWN = 500  # characters of what Ray says
 # What a worker must be told; credentials come from the node, never through the job's description.
 PASSED_ON = ("TRIVIUM_BUCKET", "TRIVIUM_TABLE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
 
@@ -38,7 +34,8 @@ class RayCluster:
     def nodes(self) -> Nodes:
         """Return the nodes that are up, and the CPUs of the smallest of them as slots."""
         answer = self._ask("GET", "/api/v0/nodes", params={"detail": "false"})
-        rows = self._checked(answer).json()["data"]["result"]["result"]
+        found = (self._checked(answer).json().get("data") or {}).get("result") or {}
+        rows = found.get("result") or []
         cpus = [
             int(row["resources_total"].get("CPU", 0)) for row in rows if row["state"] == "ALIVE"
         ]
@@ -50,11 +47,19 @@ class RayCluster:
         answer = self._ask("GET", f"/api/jobs/{job}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        status = self._checked(answer).json()["status"]
-        return STATES.get(status, Job("running", status))
+        told = self._checked(answer).json()
+        status = str(told["status"])
+        if status in ENDED:
+            return Job("ended", f"{status}: {str(told.get('message'))[:MESSAGE_SHOWN]}")
+        return Job("queued" if status == "PENDING" else "running", status)
 
     def submit(self, job: str, part_key: str) -> None:
-        """Submit the job; a second submission of one id is refused by Ray and is no error."""
+        """Submit the job; a second submission of one id is refused by Ray and is no error.
+
+        Raises:
+            JobRefusedError: Ray finds the request wrong.
+
+        """
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         passed["TRIVIUM_INSTANCE_TYPE"] = self._instance_type
         answer = self._ask(
@@ -62,11 +67,13 @@ class RayCluster:
             "/api/jobs/",
             json={
                 "submission_id": job,
-                "entrypoint": f"{sys.executable} -m ray_tasks.run_part {part_key}",
+                "entrypoint": shlex.join([sys.executable, "-m", "ray_tasks.run_part", part_key]),
                 "runtime_env": {"env_vars": passed},
             },
         )
         if answer.is_error and self.find(job) is None:
+            if answer.status_code == httpx.codes.BAD_REQUEST:
+                raise JobRefusedError(f"Ray refuses job {job}: {answer.text[-MESSAGE_SHOWN:]}")
             self._checked(answer)
 
     def cancel(self, job: str) -> None:
@@ -83,5 +90,7 @@ class RayCluster:
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:
         if answer.is_error:
-            raise ClusterUnavailableError(f"Ray says {answer.status_code}: {answer.text[:500]}")
+            raise ClusterUnavailableError(
+                f"Ray says {answer.status_code}: {answer.text[-MESSAGE_SHOWN:]}"
+            )
         return answer

@@ -28,8 +28,8 @@ from reporting.text import (
 from reporting.timeline import HEIGHT, HEIGHTS, WORDS, timeline
 
 TEMPLATES = Path(__file__).parent / "templates"
-# Amounts of single items are shown to the nano-dollar at most; the JSON has them all.
-MAX_ITEM_DECIMALS = 9
+# Amounts of single items are shown with all the decimals that the account keeps.
+MAX_ITEM_DECIMALS = 12
 # Longer lists of placements that lost start folded.
 MAX_OPEN_REJECTED = 6
 

@@ -25,6 +25,7 @@ from pydantic import (
 from placement.errors import UserError
 
 MICRO_USD = Decimal("0.000001")
+NANO_USD = Decimal("0.000000001")
 USD_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
 NUMBER_OR_DECIMAL = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": USD_PATTERN}]
@@ -113,7 +114,7 @@ class Attempt(_Part):
 
 
 class StepMeasured(_Part):
-    """Measured seconds of one step; the first four are sums over its workers, `wall_s` is not."""
+    """Measured seconds of one step: `wall_s`, and the four kinds that it splits into."""
 
     queue_s: Seconds
     startup_s: Seconds
@@ -270,8 +271,9 @@ def parse_report(data: Mapping[str, Any]) -> Report:
 def check_totals(report: Report) -> None:
     """Make sure that every total is exactly the sum of its parts.
 
-    An item's `usd` is quantity times unit price, rounded at most at the item's own last decimal
-    and never by more than half a micro-dollar. A step's measured `usd` is exactly the sum of its
+    An item's `usd` is quantity times unit price, within a nano-dollar (an item may be the sum of
+    several rounded amounts); one that is written with fewer decimals may be rounded at its last,
+    but never by more than half a micro-dollar. A step's measured `usd` is exactly the sum of its
     items, the run's is exactly the sum of its steps and its other items. Raises TotalsError.
     """
     for step in report.steps:
@@ -307,7 +309,7 @@ def _check_items(level: str, items: Sequence[Item]) -> None:
         exponent = item.usd.as_tuple().exponent
         assert isinstance(exponent, int)  # parsing admits neither NaN nor infinity
         half_last_place = min(MICRO_USD, Decimal(1).scaleb(exponent)) / 2
-        if abs(product - item.usd) > half_last_place:
+        if abs(product - item.usd) > max(half_last_place, NANO_USD):
             raise TotalsError(f'item "{item.what}" of {level}', item.usd, product)
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from reporting.report import NoPlan, OtherPlan, Report, Step
 
 MISSING = "-"
+SINGULARS = {"batches": "batch", "nodes": "node", "ranks": "rank", "slots": "slot"}
 TIMES = "\N{MULTIPLICATION SIGN}"
 MINUTE_S = 60
 HOUR_S = 3600
@@ -185,7 +186,7 @@ def _pair_text(key: str, value: float | str) -> str:
     if isinstance(value, str):
         return value
     noun = key.replace("_", " ")
-    return f"{value} {noun.removesuffix('s') if value == 1 else noun}"
+    return f"{value} {SINGULARS.get(noun, noun) if value == 1 else noun}"
 
 
 def _comparison(report: Report, other: OtherPlan | NoPlan) -> Comparison:

@@ -9,6 +9,7 @@ written before the first task and again at the end, so that a call that dies is 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -95,6 +96,7 @@ class Spent:
     bytes_in: int = 0
     bytes_out: int = 0
     events: list[list[Any]] = field(default_factory=list)
+    _full: bool = False
 
     @contextmanager
     def timed(self, kind: Literal["transfer", "compute"]) -> Iterator[None]:
@@ -106,9 +108,12 @@ class Spent:
             self._add(kind, begun_s, now_s())
 
     def _add(self, kind: str, begun_s: float, ended_s: float) -> None:
-        if self.events and self.events[-1][0] == kind:
+        again = bool(self.events) and self.events[-1][0] == kind
+        # Once one is left out, no other may grow over the time that it took.
+        self._full = self._full or (len(self.events) == MAX_EVENTS and not again)
+        if again and not self._full:
             self.events[-1][2] = ended_s
-        elif len(self.events) < MAX_EVENTS:
+        elif not self._full:
             self.events.append([kind, begun_s, ended_s])
         if kind == "compute":
             self.compute_s += ended_s - begun_s
@@ -170,8 +175,8 @@ def _recorded(aws: Aws, store: Store, part: Part, batch: int, call: Call) -> Ite
     outcome: dict[str, Any] = {"outcome": "succeeded", "error": None, "reason": None}
     try:
         yield spent
-    except Exception as error:
-        name = type(error).__name__
+    except BaseException as error:
+        name = "UserError" if isinstance(error, UserError) else type(error).__name__
         known = isinstance(error, UserError | DoesNotFitError | OutOfTimeError)
         reason = str(error) if known else f"{name}: {error}"
         outcome = {"outcome": "failed", "error": name, "reason": reason}
@@ -189,6 +194,7 @@ def _recorded(aws: Aws, store: Store, part: Part, batch: int, call: Call) -> Ite
             "events": spent.events,
         }
         store.put_json(record_key, record | outcome | figures)
+        aws.requests.forget_since(before)
 
 
 def _call_record(part: Part, batch: int, call: Call) -> dict[str, Any]:
@@ -303,12 +309,20 @@ def _fetch(
     paths: list[Path] = []
     with spent.timed("transfer"):
         for index, (key, _) in enumerate(entries):
-            path = folder / local_name(index, StoredObject(key, 0).name)
+            path = folder / local_name(index, safe_name(StoredObject(key, 0).name))
             path.parent.mkdir(exist_ok=True)
             store.download(key, path)
             paths.append(path)
     spent.bytes_in += needed
     return paths
+
+
+def safe_name(name: str) -> str:
+    """Return an uploaded file's name without what a shell would take for more than a name.
+
+    A command-line task may hand its inputs to `sh -c`.
+    """
+    return re.sub(r"[^\w.+=@,-]", "_", name)
 
 
 def put_output(store: Store, output: Path, key: str) -> list[StoredObject]:

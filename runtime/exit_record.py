@@ -38,6 +38,9 @@ def run_job(aws: Aws, store: Store, part_key: str, work: Callable[[Part], dict[s
     record: dict[str, Any] = {
         "started_s": started_s,
         "instance_type": os.environ.get("TRIVIUM_INSTANCE_TYPE"),
+        "outcome": "failed",
+        "error": "JobInterrupted",
+        "reason": "The job was interrupted.",
     }
     try:
         record |= work(part) | {"outcome": "succeeded", "error": None, "reason": None}
@@ -51,6 +54,8 @@ def run_job(aws: Aws, store: Store, part_key: str, work: Callable[[Part], dict[s
         raise
     finally:
         record["ended_s"] = now_s()
-        record["requests"] = aws.requests.since(Counter())
+        requests = aws.requests.since(Counter())
+        requests["s3_put"] = requests.get("s3_put", 0) + 1  # the record itself
+        record["requests"] = requests
         store.put_json(part.keys.exit_record(part.attempt, part.part), record)
     return 0 if record["outcome"] == "succeeded" else 1

@@ -25,12 +25,14 @@ from runtime.requests import Aws
 
 _SERIALIZER = TypeSerializer()
 _DESERIALIZER = TypeDeserializer()
+# DynamoDB keeps no number closer to nought ("Supported data types and naming rules", Number).
+_SMALLEST = 1e-130
 
 
 def to_item(value: Any) -> Any:
     """Return a value with its floats as the decimals that DynamoDB stores."""
     if isinstance(value, float):
-        return Decimal(repr(value))
+        return Decimal(repr(value)) if abs(value) >= _SMALLEST else Decimal(0)
     if isinstance(value, Mapping):
         return {key: to_item(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

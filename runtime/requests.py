@@ -51,6 +51,11 @@ class RequestCount:
             kind: now[kind] - earlier[kind] for kind in sorted(now) if now[kind] > earlier[kind]
         }
 
+    def forget_since(self, earlier: Counter[str]) -> None:
+        """Go back to a snapshot: what came after it is on record, and must not be so twice."""
+        with self._lock:
+            self._counts = Counter(earlier)
+
 
 def billing_class(service: str, operation: str) -> str | None:
     """Return the class in which AWS bills a request, or None where requests are free."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ def run_task(code: TaskCode, inputs: Sequence[Path], output: Path) -> dict[str, 
 
     """
     if code.run is not None:
-        counts = load_callable(code.run)(list(inputs), output, **code.parameters) or {}
+        counts = _call(code.run, inputs, output, code.parameters)
     elif code.command is not None:
         run_command(fill_in(code.command, inputs, output, code.parameters))
         counts = {}
@@ -53,8 +54,25 @@ def run_task(code: TaskCode, inputs: Sequence[Path], output: Path) -> dict[str, 
         raise UserError("The step names neither `run` nor `command`; give it one of them.")
     if not output.exists():
         raise UserError(f"The task {code.run or code.command} ended without writing its output.")
-    json.dumps(counts)
+    try:
+        json.dumps(counts, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"The task {code.run} returned counts that are not JSON ({error}); "
+            "return plain finite numbers and texts."
+        ) from error
     return dict(counts)
+
+
+def _call(
+    name: str, inputs: Sequence[Path], output: Path, parameters: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    function = load_callable(name)
+    try:
+        return function(list(inputs), output, **parameters) or {}
+    except SystemExit as stop:
+        # It would end the worker, and its other tasks with it.
+        raise UserError(f"The task {name} ended its process with {stop.code}.") from stop
 
 
 def load_callable(name: str) -> Callable[..., dict[str, Any] | None]:
@@ -89,10 +107,9 @@ def fill_in(
     for word in command:
         if word == "{inputs}":
             words.extend(map(str, inputs))
-            continue
-        for name, value in values.items():
-            word = word.replace("{" + name + "}", value)  # noqa: PLW2901
-        words.append(word)
+        else:
+            # In one pass, so that a value that looks like a placeholder stays as it is.
+            words.append(re.sub(r"\{(\w+)\}", lambda hit: values.get(hit[1], hit[0]), word))
     return words
 
 

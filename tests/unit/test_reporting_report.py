@@ -52,9 +52,7 @@ BROKEN = {
     "an unknown event": set_path("steps.0.workers.0.events.0.kind", "sleep"),
     "a negative time": set_path("steps.0.measured.queue_s", -1.0),
     "an alternative with neither plan nor reason": set_path("alternatives.0", {"policy": "heft"}),
-    "a share above one": set_path(
-        "steps.0.parts", [{"platform": "ray", "size": {}, "share": 1.5}]
-    ),
+    "a share above one": set_path("steps.0.parts", [{"platform": "ray", "size": {}, "share": 1.5}]),
     "a count that is text": set_path("steps.0.counts.reads_in", "many"),
     "no steps": lambda data: data.pop("steps"),
     "attempt numbers from zero": set_path("steps.0.attempts.0.attempt", 0),
@@ -112,8 +110,8 @@ def test_the_sample_adds_up() -> None:
     [
         ("measured.usd", "0.024457874", "run"),
         ("steps.1.measured.usd", "0.006299666", "step sketch"),
-        ("steps.0.items.1.usd", "0.000001601", 'item "Lambda requests" of step quality'),
-        ("other_items.0.usd", "0.001884041", 'item "Ray head node, idle" of other items'),
+        ("steps.0.items.1.usd", "0.000001602", 'item "Lambda requests" of step quality'),
+        ("other_items.0.usd", "0.001884042", 'item "Ray head node, idle" of other items'),
         ("other_items.2.quantity", 45, 'item "SQS requests" of other items'),
         ("steps.2.items.0.unit_usd", "0.00009918", 'item "EC2 c7i.2xlarge" of step spectral'),
     ],
@@ -136,6 +134,18 @@ def test_an_item_may_be_rounded_but_not_coarser_than_a_micro_dollar() -> None:
     item |= {"unit_usd": "0.004", "usd": "0.00"}
     with pytest.raises(TotalsError, match="other items"):
         check_totals(parse_report(data))
+
+
+def test_an_item_may_be_the_sum_of_several_rounded_amounts() -> None:
+    parts = [
+        (Decimal("1.123456789"), Decimal("0.000049583333333")),
+        (Decimal("2.987654321"), Decimal("0.000049583333333")),
+    ]
+    usd = sum(((q * u).quantize(Decimal("1e-12")) for q, u in parts), Decimal(0))
+    data = with_items([[(sum((q for q, _ in parts), Decimal(0)), parts[0][1])]], [])
+    data["steps"][0]["items"][0]["usd"] = data["steps"][0]["measured"]["usd"] = f"{usd:f}"
+    data["measured"]["usd"] = f"{usd:f}"
+    check_totals(parse_report(data))
 
 
 MONEY = st.decimals(min_value=0, max_value=10_000, places=10)

@@ -103,7 +103,13 @@ def test_a_size_is_written_as_people_say_it(size: dict[str, int | float | str], 
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(100000, "100,000"), (0.25, "0.25"), (Decimal("1.500"), "1.5"), (100.0, "100"), (1e-7, "0.0000001")],
+    [
+        (100000, "100,000"),
+        (0.25, "0.25"),
+        (Decimal("1.500"), "1.5"),
+        (100.0, "100"),
+        (1e-7, "0.0000001"),
+    ],
 )
 def test_numbers_have_no_trailing_zeros(number: float | Decimal, text: str) -> None:
     assert number_text(number) == text

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from agents.notes import Note
 from placement.errors import UserError
 
 TERM_WAIT_S = 5.0
+# Every process inherits it from the one that was started here, also one that has cut all other ties
+# to it: Slurm's job steps and an agent's jobs outlive their parents on purpose.
+MARK = "TRIVIUM_PROCESSES"
 
 
 def free_port() -> int:
@@ -31,6 +34,9 @@ class Processes:
     """The processes whose notes and logs lie in one folder."""
 
     folder: Path
+    _children: list[subprocess.Popen[bytes]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def start(self, name: str, words: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start a process that lives on when this one ends; its output goes to `<name>.log`."""
@@ -42,10 +48,11 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=dict(environment),
+                env=dict(environment) | {MARK: self._mark},
             )
-        started_s = psutil.Process(process.pid).create_time()
-        self._note(name).write_text(json.dumps({"pid": process.pid, "started_s": started_s}))
+        self._children.append(process)
+        self._note(name).unlink(missing_ok=True)
+        Note.of(process.pid).write(self._note(name))
 
     def log(self, name: str) -> Path:
         """Return the file that a process prints into."""
@@ -73,42 +80,49 @@ class Processes:
             time.sleep(0.1)
 
     def stop_all(self) -> list[str]:
-        """Stop every process that was started from this folder, newest first; return their names.
+        """Stop every process that was started from this folder; return their names, newest first.
 
-        Each gets SIGTERM with all its descendants, and SIGKILL if it is still there after a while.
+        Each gets SIGTERM with all that came from it, and SIGKILL what is still there after a while.
         """
-        notes = sorted(self.folder.glob("*.pid"), key=lambda p: p.stat().st_mtime, reverse=True)
-        families: list[psutil.Process] = []
-        for note in notes:
-            process = self._find(note.stem)
-            if process is not None:
-                families += [process, *process.children(recursive=True)]
-        for process in families:
-            _signal(process, signal.SIGTERM)
-        _, left = psutil.wait_procs(families, timeout=TERM_WAIT_S)
-        for process in left:
-            _signal(process, signal.SIGKILL)
+        notes = sorted(self.folder.glob("*.pid"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+        families = self._families(note.stem for note in notes)
+        _signal(families, signal.SIGTERM)
+        psutil.wait_procs(families, timeout=TERM_WAIT_S)
+        left = self._families(note.stem for note in notes)
+        _signal(left, signal.SIGKILL)
         psutil.wait_procs(left, timeout=TERM_WAIT_S)
+        for child in self._children:
+            child.poll()
         for note in notes:
             note.unlink()
         return [note.stem for note in notes]
+
+    @property
+    def _mark(self) -> str:
+        return str(self.folder.resolve())
 
     def _note(self, name: str) -> Path:
         return self.folder / f"{name}.pid"
 
     def _find(self, name: str) -> psutil.Process | None:
-        try:
-            noted = json.loads(self._note(name).read_text())
-            process = psutil.Process(noted["pid"])
-            same = process.create_time() == noted["started_s"]
-            alive = process.status() != psutil.STATUS_ZOMBIE
-        except (FileNotFoundError, psutil.NoSuchProcess):
-            return None
-        return process if same and alive else None
+        note = Note.read(self._note(name))
+        return None if note is None else note.process()
+
+    def _families(self, names: Iterable[str]) -> list[psutil.Process]:
+        """Return the processes of these names, their descendants, and all that bear the mark."""
+        found = {process for name in names if (process := self._find(name)) is not None}
+        for process in list(found):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.update(process.children(recursive=True))
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if process.environ().get(MARK) == self._mark:
+                    found.add(process)
+        found.discard(psutil.Process())
+        return sorted(found, key=lambda process: process.pid)
 
 
-def _signal(process: psutil.Process, number: int) -> None:
-    try:
-        os.kill(process.pid, number)
-    except ProcessLookupError:
-        return
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)

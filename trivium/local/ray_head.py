@@ -51,6 +51,9 @@ def start(processes: Processes, root: Path, slots: int, variables: dict[str, str
     words = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block"]
     words += ["--node-ip-address=127.0.0.1", f"--port={free_port()}", f"--num-cpus={slots}"]
     words += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+    # Ray's own defaults for these two are fixed numbers, which a second head could not have.
+    words += [f"--dashboard-agent-listen-port={free_port()}"]
+    words += [f"--ray-client-server-port={free_port()}"]
     words += ["--include-dashboard=true", "--disable-usage-stats", f"--temp-dir={folder}"]
     words += [f"--object-store-memory={OBJECT_STORE_BYTES}"]
     processes.start("ray", words, environment)

@@ -23,7 +23,9 @@ from trivium.local.processes import Processes
 RAY_TYPE = "c7i.large"
 HPC_TYPE = "c5n.9xlarge"
 SLOTS = 2
+# Every environment that runs at once is a process with its own cold start on the same few cores.
 LAMBDA_CONCURRENCY = 2
+STEPS_AT_ONCE = 6
 AGENT_TIMEOUT_S = 60.0
 
 type Say = Callable[[str], None]
@@ -112,7 +114,11 @@ def _start(folder: Path, say: Say) -> LocalStack:
         else "MPI: mpirun without a scheduler, because Slurm is not installed (slurm-wlm, munge)"
     )
     say("sam build, sam deploy")
-    parameters = {"LambdaConcurrency": str(LAMBDA_CONCURRENCY), "Machine": "laptop"}
+    parameters = {
+        "LambdaConcurrency": str(LAMBDA_CONCURRENCY),
+        "StepsAtOnce": str(STEPS_AT_ONCE),
+        "Machine": "laptop",
+    }
     deployment.deploy(root(), tools, folder / "sam.log", variables, parameters)
     outputs = deployment.outputs(ministack.session(), endpoint, deployment.STACK_NAME)
     ray_head.wait(processes, head)

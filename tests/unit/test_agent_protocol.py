@@ -1,0 +1,611 @@
+"""The agent's protocol, with everything around it in memory and a crash wherever one can strike."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from agents import agent as agent_module
+from agents.agent import Agent
+from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
+from runtime.ledger import Ledger
+from runtime.requests import Aws
+from runtime.store import Store
+
+JOB, TOKEN, PART, EXIT = "run-step-a1-p0", "the token", "part.json", "runs/run/steps/step/a1/p0"
+DESCRIPTION = {
+    "run": "run",
+    "step": "step",
+    "attempt": 1,
+    "part": 0,
+    "platform": "hpc",
+    "code": {"run": "module:function"},
+}
+SUCCEEDED = {"outcome": "succeeded", "error": None, "reason": None}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the agent may catch it."""
+
+
+@dataclass
+class World:
+    """All that outlives an agent: queue, ledger, bucket, cluster, state machine."""
+
+    messages: dict[str, str] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    items: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    objects: dict[str, Any] = field(default_factory=lambda: {PART: DESCRIPTION})
+    jobs: dict[str, int] = field(default_factory=dict)  # how often a job may still be seen alive
+    lives: int = 1  # ... when it is submitted
+    record: dict[str, Any] | None = field(default_factory=lambda: dict(SUCCEEDED))
+    waiting: set[str] = field(default_factory=lambda: {TOKEN})
+    submitted: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    told: list[tuple[str, ...]] = field(default_factory=list)
+    calls: int = 0
+    kill_before: int | None = None
+    kill_after: int | None = None
+    broken: dict[str, Exception] = field(default_factory=dict)
+
+    def call[T](self, name: str, effect: Callable[[], T]) -> T:
+        """Do one thing in the world, with the crash or the outage that is due."""
+        self.calls += 1
+        if self.calls == self.kill_before:
+            raise Killed
+        if name in self.broken:
+            raise self.broken[name]
+        done = effect()
+        if self.calls == self.kill_after:
+            raise Killed
+        return done
+
+    def send(self, body: str | None = None) -> None:
+        """Put a message into the queue."""
+        value = {"job": JOB, "token": TOKEN, "part_key": PART}
+        self.messages[str(len(self.messages))] = json.dumps(value) if body is None else body
+
+    def agent(self) -> Agent:
+        """Start an agent; what an earlier one had received is visible again."""
+        self.hidden.clear()
+        return Agent(_Aws(self), _Store(self), _Ledger(self), _Cluster(self), "queue")
+
+    @property
+    def job_items(self) -> list[str]:
+        """Return the names of the jobs that the ledger says are looked after."""
+        return [sort for partition, sort in self.items if partition == "job#hpc"]
+
+
+class _Aws(Aws):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def client(self, service: str) -> Any:
+        return {"sqs": _Sqs, "stepfunctions": _StepFunctions}[service](self.world)
+
+
+@dataclass
+class _Sqs:
+    world: World
+
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            seen = sorted(set(self.world.messages) - self.world.hidden)
+            self.world.hidden.update(seen)
+            found = [
+                {"MessageId": name, "ReceiptHandle": name, "Body": self.world.messages[name]}
+                for name in seen
+            ]
+            return {"Messages": found} if found else {}
+
+        return self.world.call("receive", effect)
+
+    def delete_message(self, QueueUrl: str, ReceiptHandle: str) -> None:  # noqa: N803
+        assert QueueUrl == "queue"
+        self.world.call("delete message", lambda: self.world.messages.pop(ReceiptHandle, None))
+
+
+@dataclass
+class _StepFunctions:
+    world: World
+
+    def send_task_heartbeat(self, taskToken: str) -> None:  # noqa: N803
+        self.world.call("heartbeat", lambda: self._check(taskToken))
+
+    def send_task_success(self, taskToken: str, output: str) -> None:  # noqa: N803
+        self.world.call("success", lambda: self._end(taskToken, ("success", output)))
+
+    def send_task_failure(self, taskToken: str, error: str, cause: str) -> None:  # noqa: N803
+        self.world.call("failure", lambda: self._end(taskToken, ("failure", error, cause)))
+
+    def _check(self, token: str) -> None:
+        if token not in self.world.waiting:
+            raise ClientError({"Error": {"Code": "TaskTimedOut"}}, "SendTask")
+
+    def _end(self, token: str, words: tuple[str, ...]) -> None:
+        self._check(token)
+        self.world.waiting.remove(token)
+        self.world.told.append(words)
+
+
+class _Store(Store):
+    def __init__(self, world: World) -> None:
+        self.bucket = "bucket"
+        self.world = world
+
+    def get_json(self, key: str) -> Any:
+        if key not in self.world.objects:
+            raise self._missing(key)
+        return self.world.call("read", lambda: self.world.objects[key])
+
+
+class _Ledger(Ledger):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def set(self, partition: str, sort: str, fields: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            item = self.world.items.setdefault((partition, sort), {"pk": partition, "sk": sort})
+            item.update(fields)
+            return dict(item)
+
+        return self.world.call("note", effect)
+
+    def query(self, partition: str, prefix: str = "", *, newest: int | None = None) -> list[Any]:
+        assert (prefix, newest) == ("", None)
+        found = [dict(item) for key, item in sorted(self.world.items.items())]
+        return self.world.call("adopt", lambda: [item for item in found if item["pk"] == partition])
+
+    def delete(self, partition: str, sort: str) -> None:
+        self.world.call("forget", lambda: self.world.items.pop((partition, sort), None))
+
+
+class _Cluster:
+    platform = "hpc"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def nodes(self) -> Nodes:
+        return self.world.call("nodes", lambda: Nodes("c5n.9xlarge", 1, 2, 1))
+
+    def find(self, job: str) -> Job | None:
+        return self.world.call("find", lambda: self._find(job))
+
+    def _find(self, job: str) -> Job | None:
+        if job not in self.world.jobs:
+            return None
+        if self.world.jobs[job] > 0:
+            self.world.jobs[job] -= 1
+            return Job("running", "RUNNING")
+        if self.world.record is not None:
+            self.world.objects[f"{EXIT}.exit.json"] = self.world.record
+        return Job("ended", "COMPLETED")
+
+    def submit(self, job: str, part_key: str) -> None:
+        assert part_key == PART
+
+        def effect() -> None:
+            self.world.submitted.append(job)
+            self.world.jobs[job] = self.world.lives
+
+        self.world.call("submit", effect)
+
+    def cancel(self, job: str) -> None:
+        self.world.call("cancel", lambda: self.world.cancelled.append(job))
+
+
+def work(agent: Agent, rounds: int = 6) -> None:
+    for _ in range(rounds):
+        agent.work()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return what moves the agent's clock on."""
+    now = [1000.0]
+    monkeypatch.setattr(agent_module.time, "monotonic", lambda: now[0])
+
+    def move(seconds: float) -> None:
+        now[0] += seconds
+
+    return move
+
+
+def test_a_job_is_submitted_once_reported_once_and_leaves_nothing_behind(world: World) -> None:
+    world.send()
+    work(world.agent())
+    assert world.submitted == [JOB]
+    assert world.told == [("success", json.dumps({"job": JOB}))]
+    assert (world.messages, world.job_items, world.cancelled) == ({}, [], [])
+
+
+def test_the_cluster_is_announced_with_the_jobs_that_keep_it_busy(
+    world: World, clock: Callable[[float], None]
+) -> None:
+    world.lives = 100
+    world.send()
+    agent = world.agent()
+    agent.work()
+    clock(11)
+    agent.work()
+    announced = world.items["cluster", "hpc"]
+    assert announced["instance_type"] == "c5n.9xlarge"
+    assert (announced["warm_nodes"], announced["slots_per_node"], announced["max_nodes"]) == (
+        1,
+        2,
+        1,
+    )
+    assert announced["busy_jobs"] == 1
+
+
+def calls_of_a_whole_job() -> int:
+    """Return how many calls the world gets until a job is done and forgotten."""
+    world = World()
+    world.send()
+    agent = world.agent()
+    while not world.told or world.job_items:
+        agent.work()
+    return world.calls
+
+
+@pytest.mark.parametrize("moment", ["kill_before", "kill_after"])
+@pytest.mark.parametrize("call", range(1, calls_of_a_whole_job() + 1))
+def test_an_agent_killed_around_any_of_its_calls_neither_loses_nor_doubles_the_job(
+    moment: str, call: int
+) -> None:
+    world = World()
+    world.send()
+    setattr(world, moment, call)
+    with pytest.raises(Killed):
+        work(world.agent(), 20)
+    work(world.agent(), 20)
+    assert world.submitted == [JOB]
+    assert world.told == [("success", json.dumps({"job": JOB}))]
+    assert (world.messages, world.job_items, world.cancelled) == ({}, [], [])
+
+
+@pytest.mark.parametrize("first", range(1, calls_of_a_whole_job() + 1))
+def test_two_crashes_in_a_row_are_survived_as_well(first: int) -> None:
+    for second in range(1, calls_of_a_whole_job() + 3):
+        world = World()
+        world.send()
+        world.kill_after = first
+        with pytest.raises(Killed):
+            work(world.agent(), 20)
+        world.calls, world.kill_after = 0, second
+        try:
+            work(world.agent(), 20)
+        except Killed:
+            work(world.agent(), 20)
+        assert world.submitted == [JOB]
+        assert world.told == [("success", json.dumps({"job": JOB}))]
+        assert (world.messages, world.job_items) == ({}, [])
+
+
+def test_a_message_that_comes_twice_does_not_submit_twice(world: World) -> None:
+    world.lives = 5
+    world.send()
+    agent = world.agent()
+    agent.work()
+    world.send()
+    work(agent, 20)
+    assert world.submitted == [JOB]
+    assert [words[0] for words in world.told] == ["success"]
+
+
+def test_a_message_that_comes_again_after_all_is_over_is_dropped(world: World) -> None:
+    world.send()
+    agent = world.agent()
+    work(agent)
+    world.send()
+    work(agent)
+    assert world.submitted == [JOB]
+    assert len(world.told) == 1
+    assert (world.messages, world.job_items) == ({}, [])
+
+
+def test_a_job_that_left_an_exit_record_is_only_reported(world: World) -> None:
+    world.objects[f"{EXIT}.exit.json"] = SUCCEEDED
+    world.send()
+    work(world.agent())
+    assert world.submitted == []
+    assert [words[0] for words in world.told] == ["success"]
+
+
+def test_a_failed_job_is_reported_with_its_error_and_its_sentence(world: World) -> None:
+    world.record = {"outcome": "failed", "error": "UserError", "reason": "a.txt: is not UTF-8."}
+    world.send()
+    work(world.agent())
+    assert world.told == [("failure", "UserError", "a.txt: is not UTF-8.")]
+    assert (world.messages, world.job_items) == ({}, [])
+
+
+def test_a_job_that_ended_without_an_exit_record_is_lost_and_its_remains_are_swept(
+    world: World,
+) -> None:
+    world.record = None
+    world.send()
+    work(world.agent())
+    [(verdict, error, cause)] = world.told
+    assert (verdict, error) == ("failure", "JobLost")
+    assert cause == "The job ended (COMPLETED) and left no exit record."
+    assert world.cancelled == [JOB]
+    assert world.submitted == [JOB]
+
+
+def test_a_submitted_job_that_the_cluster_has_forgotten_is_lost_and_not_run_again(
+    world: World,
+) -> None:
+    world.lives = 100
+    world.send()
+    agent = world.agent()
+    agent.work()
+    world.jobs.clear()  # the head node was restarted
+    work(world.agent())
+    [(verdict, error, cause)] = world.told
+    assert (verdict, error) == ("failure", "JobLost")
+    assert "unknown to the cluster" in cause
+    assert world.submitted == [JOB]
+
+
+def test_a_job_for_which_nobody_waits_any_more_is_cancelled(
+    world: World, clock: Callable[[float], None]
+) -> None:
+    world.lives = 100
+    world.send()
+    agent = world.agent()
+    agent.work()
+    world.waiting.clear()
+    work(agent)
+    assert world.cancelled == []  # no heartbeat was due
+    clock(21)
+    work(agent)
+    assert world.cancelled == [JOB]
+    assert (world.told, world.job_items) == ([], [])
+
+
+def test_a_job_for_which_nobody_waits_when_its_message_comes_is_never_submitted(
+    world: World,
+) -> None:
+    world.waiting.clear()
+    world.send()
+    work(world.agent())
+    assert (world.submitted, world.cancelled, world.told) == ([], [], [])
+    assert (world.messages, world.job_items) == ({}, [])
+
+
+def test_heartbeats_come_every_twenty_seconds_while_the_job_lives(
+    world: World, clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[str] = []
+    monkeypatch.setattr(
+        agent_module, "send_heartbeat", lambda _, token: beats.append(token) or True
+    )
+    world.lives = 1000
+    world.send()
+    agent = world.agent()
+    for _ in range(100):
+        agent.work()
+        clock(1)
+    # One before it is submitted, one when it is first seen, then one in twenty seconds.
+    assert len(beats) == 2 + 4
+
+
+@pytest.mark.parametrize("broken", ["find", "submit"])
+def test_a_cluster_that_does_not_answer_keeps_the_job(world: World, broken: str) -> None:
+    world.broken[broken] = ClusterUnavailableError("connection refused")
+    world.send()
+    agent = world.agent()
+    work(agent)
+    assert world.told == []
+    assert world.job_items == [JOB]
+    world.broken.clear()
+    work(agent)
+    assert world.submitted == [JOB]
+    assert [words[0] for words in world.told] == ["success"]
+    assert world.messages == {}
+
+
+def test_while_the_cluster_cannot_be_described_messages_stay_in_the_queue(world: World) -> None:
+    world.broken["nodes"] = ClusterUnavailableError("starting")
+    world.send()
+    agent = world.agent()
+    assert agent.work() is False
+    assert world.hidden == set()
+    world.broken.clear()
+    work(agent)
+    assert [words[0] for words in world.told] == ["success"]
+
+
+def test_one_job_that_the_cluster_cannot_take_now_does_not_keep_it_from_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submit(_: _Cluster, job: str, part_key: str) -> None:
+        if job == JOB:
+            raise ClusterUnavailableError("not this one")
+        world.submitted.append(part_key)
+        world.jobs[job] = 1
+
+    monkeypatch.setattr(_Cluster, "submit", submit)
+    world.waiting.add("other token")
+    world.objects["other.json"] = DESCRIPTION | {"step": "other"}
+    world.objects["runs/run/steps/other/a1/p0.exit.json"] = None
+    world.send()
+    world.send(json.dumps({"job": "z", "token": "other token", "part_key": "other.json"}))
+    agent = world.agent()
+    agent.work()
+    world.objects["runs/run/steps/other/a1/p0.exit.json"] = SUCCEEDED
+    work(agent)
+    assert world.told == [("success", json.dumps({"job": "z"}))]
+    assert world.job_items == [JOB]
+
+
+def test_after_four_silent_minutes_the_job_fails_and_is_cancelled_when_it_is_seen_again(
+    world: World, clock: Callable[[float], None]
+) -> None:
+    world.lives = 100
+    world.send()
+    agent = world.agent()
+    agent.work()
+    world.broken["find"] = ClusterUnavailableError("connection refused")
+    clock(239)
+    work(agent)
+    assert world.told == []
+    clock(2)
+    work(agent)
+    [(verdict, error, cause)] = world.told
+    assert (verdict, error) == ("failure", "ClusterUnavailable")
+    assert "connection refused" in cause
+    assert world.job_items == [JOB]
+    world.broken.clear()
+    work(agent)
+    assert (world.cancelled, world.job_items) == ([JOB], [])
+
+
+def test_a_job_that_the_cluster_never_took_fails_after_four_minutes_and_is_never_submitted(
+    world: World, clock: Callable[[float], None]
+) -> None:
+    world.broken["submit"] = ClusterUnavailableError("try again later")
+    world.send()
+    agent = world.agent()
+    work(agent)
+    clock(241)
+    work(agent)
+    assert [words[1] for words in world.told] == ["ClusterUnavailable"]
+    world.broken.clear()
+    work(agent)
+    assert (world.submitted, world.job_items) == ([], [])
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_job_that_the_cluster_refuses_fails_with_the_clusters_words(
+    world: World, *, adopted: bool
+) -> None:
+    world.broken["submit"] = ClusterUnavailableError("not yet")
+    world.send()
+    if adopted:
+        work(world.agent())
+    world.broken["submit"] = JobRefusedError("Slurm refuses it: no such partition")
+    work(world.agent())
+    assert world.told == [("failure", "JobRefused", "Slurm refuses it: no such partition")]
+    assert (world.messages, world.job_items) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "not JSON",
+        "[]",
+        '"text"',
+        "3",
+        "{}",
+        '{"job": "a", "token": "t"}',
+        '{"job": 7, "token": "t", "part_key": "part.json"}',
+        '{"job": "", "token": "t", "part_key": "part.json"}',
+        '{"job": "../../etc/passwd", "token": "t", "part_key": "part.json"}',
+        '{"job": "a", "token": null, "part_key": "part.json"}',
+        '{"job": "a", "token": "t", "part_key": "strange.json"}',
+    ],
+)
+def test_a_message_that_is_no_job_is_left_for_the_dead_letter_queue(
+    world: World, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.objects["strange.json"] = {"no": "part"}
+    world.send(body)
+    world.send()
+    with caplog.at_level(logging.ERROR):
+        work(world.agent())
+    assert list(world.messages) == ["0"]  # and the job behind it is not held up
+    assert [words[0] for words in world.told] == ["success"]
+    assert "a message that is not a job: 0" in caplog.text
+
+
+def test_a_job_without_a_description_fails_with_the_sentence_that_says_so(world: World) -> None:
+    world.objects.clear()
+    world.send()
+    work(world.agent())
+    [(verdict, error, cause)] = world.told
+    assert (verdict, error) == ("failure", "UserError")
+    assert "There is no object s3://bucket/part.json" in cause
+    assert (world.messages, world.job_items, world.submitted) == ({}, [], [])
+
+
+@pytest.mark.parametrize("broken", ["receive", "adopt", "note", "heartbeat", "success", "forget"])
+def test_an_outage_of_aws_ends_neither_the_agent_nor_the_job(
+    world: World, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.send()
+    agent = world.agent()
+    world.broken[broken] = EndpointConnectionError(endpoint_url="https://aws")
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        world.hidden.clear()
+        if len(naps) == 3:
+            world.broken.clear()
+        if len(naps) > 3 or (len(naps) == 3 and world.told):
+            agent.stop()
+
+    monkeypatch.setattr(agent_module.time, "sleep", nap)
+    rounds = iter(range(30))
+    whole_round = agent.work
+
+    def bounded() -> bool:
+        if next(rounds) == 29:
+            agent.stop()
+        return whole_round()
+
+    monkeypatch.setattr(agent, "work", bounded)
+    try:
+        agent.run()
+    except SystemExit as ended:
+        assert ended.code == 0
+    world.broken.clear()
+    work(world.agent())
+    assert len(naps) >= 3
+    assert world.submitted == [JOB]
+    assert [words[0] for words in world.told] == ["success"]
+    assert (world.messages, world.job_items) == ({}, [])
+
+
+def test_asked_to_stop_while_it_works_the_agent_ends_its_round_and_leaves_the_job(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.lives = 100
+    world.send()
+    agent = world.agent()
+    submit = _Cluster.submit
+
+    def submit_and_stop(cluster: _Cluster, job: str, part_key: str) -> None:
+        agent.stop()
+        submit(cluster, job, part_key)
+
+    monkeypatch.setattr(_Cluster, "submit", submit_and_stop)
+    agent.run()
+    assert world.submitted == [JOB]
+    assert world.cancelled == []
+    assert world.job_items == [JOB]
+    assert world.messages == {}
+
+
+def test_asked_to_stop_while_it_waits_for_messages_the_agent_ends_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = world.agent()
+    monkeypatch.setattr(_Sqs, "receive_message", lambda *_, **__: agent.stop())
+    with pytest.raises(SystemExit) as ended:
+        agent.run()
+    assert ended.value.code == 0
