@@ -23,7 +23,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -59,14 +59,20 @@ class Watched:
     part_key: str
     exit_key: str
     submitted: bool
+    answered: float  # when the cluster last told of it
     heartbeat_due: float = 0.0
-    answered: float = field(default_factory=time.monotonic)  # when the cluster last told of it
     given_up: bool = False
 
     @staticmethod
     def from_item(item: dict[str, Any]) -> Watched:
         """Return the job that an item of the ledger describes."""
-        return Watched(item["token"], item["part_key"], item["exit_key"], "submitted_s" in item)
+        return Watched(
+            token=item["token"],
+            part_key=item["part_key"],
+            exit_key=item["exit_key"],
+            submitted="submitted_s" in item,
+            answered=time.monotonic(),
+        )
 
 
 class Agent:

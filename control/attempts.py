@@ -75,7 +75,8 @@ def failure_on_record(
         return str(failed[0]["error"]), str(failed[0]["reason"])
     lost = sum(call["outcome"] == "running" for call in left)
     if lost:
-        return "CallLost", f"{lost} calls ended without a word: out of memory, or out of time."
+        calls_ended = "1 call" if lost == 1 else f"{lost} calls"
+        return "CallLost", f"{calls_ended} ended without a word: out of memory, or out of time."
     return None
 
 

@@ -33,7 +33,6 @@ def handler(function: str) -> Callable[[Logic], Callable[[Event, Any], dict[str,
     def decorate(logic: Logic) -> Callable[[Event, Any], dict[str, Any]]:
         stack = Stack.here()
 
-        @metrics.log_metrics
         @logger.inject_lambda_context(clear_state=True)
         @tracer.capture_lambda_handler(capture_response=False)
         @functools.wraps(logic)
@@ -46,6 +45,7 @@ def handler(function: str) -> Callable[[Logic], Callable[[Event, Any], dict[str,
             except Exception:
                 call.run = event.get("run")
                 metrics.add_metric(name="Errors", unit=MetricUnit.Count, value=1)
+                metrics.flush_metrics()
                 raise
             finally:
                 call.record()

@@ -174,11 +174,7 @@ def _write_part(
     placed = {"platform": platform, "part_key": part_key, "batches_key": batches_key}
     if on_lambda:
         functions = json.loads(os.environ["TRIVIUM_RUN_TASK_FUNCTIONS"])
-        concurrency = min(len(batches), int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"]))
-        return placed | {
-            "function": functions[str(size["memory_mb"])],
-            "concurrency": concurrency,
-        }
+        return placed | {"function": functions[str(size["memory_mb"])]}
     return placed | {
         "job": job_name(keys.run, keys.step, attempt, number),
         "timeout_s": JOB_TIMEOUT_S,

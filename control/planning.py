@@ -37,8 +37,7 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
         fields = step_fields(workflow, step) | {"order": order}
         stack.ledger.put(f"run#{run}", f"step#{step.step}", fields, new=True)
     stack.ledger.set(f"run#{run}", "run", _estimate(made))
-    steps = [step.step for step in made.steps]
-    return {"run": run, "steps": steps, "at_once": int(os.environ["TRIVIUM_STEPS_AT_ONCE"])}
+    return {"run": run, "steps": [step.step for step in made.steps]}
 
 
 def _make_plan(stack: Stack, workflow: Workflow, run_item: dict[str, Any]) -> Plan:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control.attempts import failure_on_record, record_attempt
+from control.settling import IncompleteError
 from control.stack import Stack
 from runtime.clock import now_s
 from runtime.keys import StepKeys
@@ -28,7 +29,7 @@ def replace(
         return answer | {"verdict": "replaced"}
     sentence = f"Step {step} failed: {reason}"
     if not hopeless and len(item["placements"]) > 1:
-        sentence += " It was tried on every platform that can run it."
+        sentence = f"{sentence.rstrip('.')}. It was tried on every platform that can run it."
     ended = {"status": "failed", "reason": sentence, "ended_s": now_s()}
     stack.ledger.set(f"run#{run}", f"step#{step}", ended)
     return answer | {"verdict": "failed", "reason": sentence}
@@ -40,10 +41,10 @@ def _what_failed(
     """Return the error's name and its words.
 
     A Distributed Map fails with a `States.` error of its own, which does not say what its children
-    failed of: the records of their calls do.
+    failed of, and Settle knows only which results are missing: the records of the calls say more.
     """
     error = str(failure.get("Error", "Unknown"))
-    if error.startswith("States."):
+    if error.startswith("States.") or error == IncompleteError.__name__:
         found = failure_on_record(stack, keys, attempt, parts)
         if found is not None:
             return found

@@ -32,7 +32,9 @@ MPIRUN_PARAGRAPH = re.compile(r"^-{20,}\n.*?^-{20,}$\n?", re.MULTILINE | re.DOTA
 
 
 def mpirun(words: list[str], log: Path) -> None:
-    """Run a program on all ranks of the allocation.
+    """Run a Python program on all ranks of the allocation.
+
+    mpi4py runs it, which ends all ranks when one of them raises: the others would wait for it.
 
     Raises:
         TaskFailedError: it did not end with 0.
@@ -43,7 +45,7 @@ def mpirun(words: list[str], log: Path) -> None:
         command.append("--allow-run-as-root")
     with log.open("wb") as out:
         done = subprocess.run(
-            [*command, sys.executable, "-m", *words],
+            [*command, sys.executable, "-m", "mpi4py", "-m", *words],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -1,19 +1,16 @@
 """A map step on an MPI cluster: every rank runs its share of the batches.
 
-`mpirun -n R python -m hpc.run_map PART_KEY`. Batch i goes to rank i modulo R. The ranks do not
-speak to one another, so a rank that fails has to stop the others: they would go on to their end.
+`mpirun -n R python -m mpi4py -m hpc.run_map PART_KEY`. Batch i goes to rank i modulo R. The ranks
+do not speak to one another; one that fails ends them all, as mpi4py runs them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
-from types import TracebackType
 
 from mpi4py import MPI
 
-from placement.errors import UserError
 from runtime.batch import Batch, Call, Part, run_batch
 from runtime.clock import now_s
 from runtime.requests import Aws
@@ -36,18 +33,5 @@ def main(part_key: str) -> None:
         run_batch(aws, store, part, batch, call, retried=True)
 
 
-def stop_all_ranks(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Say what was raised, a user's error in its one line, and end every rank."""
-    if issubclass(kind, UserError):
-        sys.stderr.write(f"UserError: {error}\n")
-    else:
-        traceback.print_exception(kind, error, trace)
-    sys.stderr.flush()
-    MPI.COMM_WORLD.Abort(1)
-
-
 if __name__ == "__main__":
-    sys.excepthook = stop_all_ranks
     main(sys.argv[1])

@@ -114,4 +114,6 @@ def test_results_and_outputs_sort_in_the_order_of_their_tasks() -> None:
 
 
 def test_jobs_are_named_by_run_step_attempt_and_part() -> None:
-    assert job_name("word-count-0123456789ab", "words", 2, 1) == "word-count-0123456789ab-words-a2-p1"
+    assert (
+        job_name("word-count-0123456789ab", "words", 2, 1) == "word-count-0123456789ab-words-a2-p1"
+    )

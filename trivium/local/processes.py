@@ -109,15 +109,15 @@ class Processes:
         return None if note is None else note.process()
 
     def _families(self, names: Iterable[str]) -> list[psutil.Process]:
-        """Return the processes of these names, their descendants, and all that bear the mark."""
+        """Return the processes of these names, all that bear the mark, and their descendants."""
         found = {process for name in names if (process := self._find(name)) is not None}
-        for process in list(found):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found.update(process.children(recursive=True))
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if process.environ().get(MARK) == self._mark:
                     found.add(process)
+        for process in list(found):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.update(process.children(recursive=True))
         found.discard(psutil.Process())
         return sorted(found, key=lambda process: process.pid)
 

@@ -49,7 +49,8 @@ def configuration(folder: Path, user: str, ports: tuple[int, int], slots: int) -
         "SlurmdSpoolDir": f"{folder}/spool",
         "SlurmctldPidFile": f"{folder}/slurmctld.slurm-pid",
         "SlurmdPidFile": f"{folder}/slurmd.slurm-pid",
-        "ProctrackType": "proctrack/pgid",
+        # By descent, because mpirun gives every rank a process group of its own.
+        "ProctrackType": "proctrack/linuxproc",
         "TaskPlugin": "task/none",
         "MpiDefault": "none",
         "SwitchType": "switch/none",
@@ -60,6 +61,7 @@ def configuration(folder: Path, user: str, ports: tuple[int, int], slots: int) -
         "SchedulerType": "sched/builtin",
         "SchedulerParameters": "batch_sched_delay=0,sched_interval=2",
         "ReturnToService": 2,
+        "EnforcePartLimits": "ALL",  # what can never run is refused, not kept pending
         "MinJobAge": 300,
         "KillWait": 5,
     }

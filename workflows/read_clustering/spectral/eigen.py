@@ -24,7 +24,7 @@ from workflows.read_clustering.spectral.parallel import (
     ordered_sum,
 )
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-8
 MAX_RESTARTS = 500
 BREAKDOWN = 1e-12
 SEED = 20240229
@@ -79,7 +79,7 @@ def lowest_eigenpairs(
     """Return the `count` lowest eigenpairs of the graph's normalised Laplacian.
 
     The graph is connected and has more than `count` rows. Eigenvalues are accurate to rounding,
-    vectors have residuals below 1e-9. `save` is called with every restart's state, from which the
+    vectors have residuals below 1e-8. `save` is called with every restart's state, from which the
     process goes on if it is given as `state`.
 
     Raises:
@@ -88,7 +88,7 @@ def lowest_eigenpairs(
     """
     matrix = NormalisedAdjacency(comm, rows, edges)
     wanted = min(count, rows.total) - 1
-    size = min(3 * wanted + 20, rows.total - 1)
+    size = min(4 * wanted + 30, rows.total - 1)
     state = state or _first_state(comm, rows, matrix)
     while state.restarts <= MAX_RESTARTS:
         basis, projected, residue = _extended(comm, rows, matrix, state, size)

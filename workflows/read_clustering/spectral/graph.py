@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from workflows.read_clustering.spectral.parallel import Floats, Ints, Rows, exchange, gather_rows
+from workflows.read_clustering.spectral.parallel import Floats, Ints, Route, Rows, exchange, gather_rows
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,8 @@ class Operator:
         wanted = wanted[(wanted < first) | (wanted >= last)]
         owners = rows.owners(wanted)
         asked, source = exchange(comm, owners, wanted, np.full(len(wanted), comm.rank))
-        self._comm = comm
         self._sent = asked - first
-        self._destinations = source
+        self._route = Route(comm, source)
         local = (edges.column >= first) & (edges.column < last)
         position = np.where(
             local, edges.column - first, last - first + np.searchsorted(wanted, edges.column)
@@ -98,6 +97,6 @@ class Operator:
 
     def times(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return this rank's rows of the product; `values` are its rows of the factor."""
-        halo = exchange(self._comm, self._destinations, values[self._sent])[0]
+        halo = self._route.send(values[self._sent])
         product: NDArray[np.float64] = self._matrix @ np.concatenate((values, halo))
         return product

@@ -57,34 +57,60 @@ def split_rows(weights: Ints, ranks: int) -> Rows:
     return Rows((0, *(int(cut) for cut in cuts), total))
 
 
-def exchange(comm: MPI.Comm, destinations: Ints, *columns: NDArray[Any]) -> list[NDArray[Any]]:
-    """Send row i of every column to rank destinations[i]; return the rows that came here.
+class Route:
+    """Rows on their way: row i of what is sent goes to rank destinations[i].
 
-    Rows arrive by source rank and keep their order within it. A column is one- or two-dimensional.
+    Rows arrive by source rank and keep their order within it.
     """
-    order = np.argsort(destinations, kind="stable")
-    counts = np.bincount(destinations, minlength=comm.size).astype(np.int64)
-    incoming = np.empty(comm.size, np.int64)
-    comm.Alltoall(counts, incoming)
-    received = []
-    for column in columns:
+
+    def __init__(self, comm: MPI.Comm, destinations: Ints) -> None:
+        self._comm = comm
+        self._order = np.argsort(destinations, kind="stable")
+        self._outgoing = np.bincount(destinations, minlength=comm.size).astype(np.int64)
+        self._incoming = np.empty(comm.size, np.int64)
+        comm.Alltoall(self._outgoing, self._incoming)
+        self.arriving = int(self._incoming.sum())
+
+    def send(self, column: NDArray[Any]) -> NDArray[Any]:
+        """Send a column, one- or two-dimensional, along this route; return what came here."""
+        target = np.empty((self.arriving, *column.shape[1:]), column.dtype)
         width = int(np.prod(column.shape[1:], dtype=np.int64))
-        target = np.empty((int(incoming.sum()), *column.shape[1:]), column.dtype)
         kind = from_numpy_dtype(column.dtype).Create_contiguous(width).Commit()
-        comm.Alltoallv(
-            [np.ascontiguousarray(column[order]), (counts, _starts(counts)), kind],
-            [target, (incoming, _starts(incoming)), kind],
+        self._comm.Alltoallv(
+            [np.ascontiguousarray(column[self._order]), (self._outgoing, None), kind],
+            [target, (self._incoming, None), kind],
         )
         kind.Free()
-        received.append(target)
-    return received
+        return target
+
+
+def exchange(comm: MPI.Comm, destinations: Ints, *columns: NDArray[Any]) -> list[NDArray[Any]]:
+    """Send row i of every column to rank destinations[i]; return the rows that came here."""
+    route = Route(comm, destinations)
+    return [route.send(column) for column in columns]
+
+
+def place_rows(
+    comm: MPI.Comm, rows: Rows, position: Ints, column: NDArray[Any]
+) -> NDArray[Any]:
+    """Send row i of a column to the owner of row position[i]; return this rank's rows in order.
+
+    Rows with a negative position stay out; each of the others has exactly one.
+    """
+    kept = position >= 0
+    position, placed = exchange(comm, rows.owners(position[kept]), position[kept], column[kept])
+    return placed[np.argsort(position)]
 
 
 def gather_rows(comm: MPI.Comm, local: NDArray[Any]) -> NDArray[Any]:
     """Return every rank's rows, in rank order, on every rank."""
-    everyone = np.repeat(np.arange(comm.size, dtype=np.int64), len(local))
-    copies = np.tile(local, (comm.size,) + (1,) * (local.ndim - 1))
-    return exchange(comm, everyone, copies)[0]
+    counts = np.array(comm.allgather(len(local)))
+    whole = np.empty((int(counts.sum()), *local.shape[1:]), local.dtype)
+    width = int(np.prod(local.shape[1:], dtype=np.int64))
+    kind = from_numpy_dtype(local.dtype).Create_contiguous(width).Commit()
+    comm.Allgatherv([np.ascontiguousarray(local), len(local), kind], [whole, (counts, None), kind])
+    kind.Free()
+    return whole
 
 
 def block_products(left: Floats, right: Floats) -> Floats:
@@ -123,6 +149,3 @@ def stop_all_ranks_on_error() -> None:
 
     sys.excepthook = abort
 
-
-def _starts(counts: Ints) -> Ints:
-    return np.concatenate((np.zeros(1, np.int64), np.cumsum(counts)[:-1]))

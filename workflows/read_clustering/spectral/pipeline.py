@@ -20,8 +20,13 @@ from numpy.typing import NDArray
 
 from placement.errors import UserError
 from workflows.read_clustering.spectral.checkpoint import Checkpoint
-from workflows.read_clustering.spectral.composition import coordinates, neighbour_edges
+from workflows.read_clustering.spectral.composition import (
+    compositions,
+    coordinates,
+    neighbour_edges,
+)
 from workflows.read_clustering.spectral.coverage import whole_components
+from workflows.read_clustering.spectral.discriminant import refined_labels
 from workflows.read_clustering.spectral.eigen import (
     State,
     gather_state,
@@ -34,16 +39,24 @@ from workflows.read_clustering.spectral.graph import (
     gather_edges,
     select_rows,
 )
+from workflows.read_clustering.spectral.neighbourhoods import neighbourhoods, within
 from workflows.read_clustering.spectral.overlaps import overlap_edges
 from workflows.read_clustering.spectral.parallel import (
     Ints,
     Rows,
     exchange,
     gather_rows,
+    place_rows,
     split_rows,
 )
 from workflows.read_clustering.spectral.partition import best_partition
-from workflows.read_clustering.spectral.sketches import Fragments, read_fragments
+from workflows.read_clustering.spectral.sketches import (
+    TETRAMERS,
+    Fragments,
+    read_fragments,
+)
+
+EDGE_COLUMNS = ("row", "column", "weight")
 
 log = logging.getLogger("spectral")
 
@@ -118,17 +131,20 @@ class Clustering:
 
 @dataclass(frozen=True)
 class Graphs:
-    """The overlap components of all fragments, and the combined graph of those in pieces.
+    """The overlap components of all fragments, and the two graphs of those in pieces.
 
-    pool lists the fragments of the combined graph, whose rows are numbered in this order.
+    pool lists the fragments in pieces; the rows of overlaps, near and composition are numbered in
+    this order.
     """
 
     component: Ints
     whole: NDArray[np.bool_]
-    overlaps: int
+    overlap_count: int
     pool: Ints
     rows: Rows
-    combined: Edges
+    overlaps: Edges
+    near: Edges
+    composition: NDArray[np.float32]
 
 
 def cluster_fragments(
@@ -142,14 +158,15 @@ def cluster_fragments(
         _save_graphs(comm, checkpoint, graphs)
     labels = graphs.component.copy()
     group = graphs.component.copy()
-    joined = components(comm, len(graphs.pool), graphs.combined)
+    combined = _combined(comm, graphs, parameters.composition_weight)
+    joined = components(comm, len(graphs.pool), combined)
     group[graphs.pool] = graphs.pool[joined]
     solved = []
     for first, size in zip(*np.unique(joined, return_counts=True), strict=True):
         if size < parameters.min_fragments:
             continue
         members = np.flatnonzero(joined == first)
-        partition, found = _solve(comm, graphs, members, parameters, checkpoint)
+        partition, found = _solve(comm, graphs, combined, members, parameters, checkpoint)
         # Labels stay apart from those of other components: each is a fragment of its own cluster.
         representative = members[np.unique(partition, return_index=True)[1]]
         labels[graphs.pool[members]] = graphs.pool[representative][partition]
@@ -158,8 +175,8 @@ def cluster_fragments(
     return Clustering(
         labels=labels,
         components=group,
-        edges=graphs.overlaps,
-        neighbour_edges=_neighbour_count(comm, graphs),
+        edges=graphs.overlap_count,
+        neighbour_edges=comm.allreduce(len(graphs.near.row)) // 2,
         overlap_components=len(np.unique(graphs.component)),
         whole_components=len(np.unique(graphs.component[graphs.whole])),
         solved=tuple(solved),
@@ -181,27 +198,31 @@ def _build_graphs(comm: MPI.Comm, fragments: Fragments, parameters: Parameters) 
     index[pool] = np.arange(len(pool))
     pool_rows = split_rows(degree[pool] + parameters.neighbours, comm.size)
     pieces = select_rows(comm, pool_rows, overlaps, index)
-    position = index[fragments.rows]
-    inside = position >= 0
-    position, tetra = exchange(
-        comm, pool_rows.owners(position[inside]), position[inside], fragments.tetra[inside]
-    )
-    points = coordinates(comm, pool_rows, pieces, tetra[np.argsort(position)])
+    tetra = place_rows(comm, pool_rows, index[fragments.rows], fragments.tetra)
+    # The pool is in the order of components, so each starts at the first row that names it.
+    new = np.flatnonzero(np.diff(component[pool], prepend=-1))
+    first_row = np.repeat(new, np.diff(np.append(new, len(pool))))
+    patch = neighbourhoods(comm, pool_rows, pieces, first_row)
+    composition = compositions(comm, pool_rows, within(pieces, patch), tetra)
     log.info("%d fragments in pieces", len(pool))
-    near = neighbour_edges(comm, pool_rows, points, component[pool], parameters.neighbours)
-    combined = _combined(comm, pool_rows, pieces, near, parameters.composition_weight)
-    log.info("combined graph made")
-    return Graphs(component, whole, int(degree.sum()) // 2, pool, pool_rows, combined)
+    near = neighbour_edges(
+        comm, pool_rows, coordinates(comm, composition), patch, parameters.neighbours
+    )
+    log.info("neighbours found")
+    return Graphs(
+        component, whole, int(degree.sum()) // 2, pool, pool_rows, pieces, near, composition
+    )
 
 
-def _combined(comm: MPI.Comm, rows: Rows, overlaps: Edges, near: Edges, weight: float) -> Edges:
+def _combined(comm: MPI.Comm, graphs: Graphs, weight: float) -> Edges:
+    overlaps, near = graphs.overlaps, graphs.near
     scaled = [
-        edges.weight * (factor / _median_strength(comm, rows, edges))
+        edges.weight * (factor / _median_strength(comm, graphs.rows, edges))
         for edges, factor in ((overlaps, 1.0), (near, weight))
     ]
     return gather_edges(
         comm,
-        rows,
+        graphs.rows,
         np.concatenate((overlaps.row, near.row)),
         np.concatenate((overlaps.column, near.column)),
         np.concatenate(scaled),
@@ -216,6 +237,7 @@ def _median_strength(comm: MPI.Comm, rows: Rows, edges: Edges) -> float:
 def _solve(
     comm: MPI.Comm,
     graphs: Graphs,
+    combined: Edges,
     members: Ints,
     parameters: Parameters,
     checkpoint: Checkpoint,
@@ -223,9 +245,10 @@ def _solve(
     """Return the partition of one component of the combined graph: labels of its `members`."""
     index = np.full(len(graphs.pool), -1)
     index[members] = np.arange(len(members))
-    degree = gather_rows(comm, graphs.combined.degrees(*graphs.rows.span(comm.rank)))
+    degree = gather_rows(comm, combined.degrees(*graphs.rows.span(comm.rank)))
     rows = split_rows(degree[members], comm.size)
-    edges = select_rows(comm, rows, graphs.combined, index)
+    edges = select_rows(comm, rows, combined, index)
+    near = select_rows(comm, rows, graphs.near, index)
     name = f"lanczos-{members[0]}"
     kept = checkpoint.load(name)
     pairs = lowest_eigenpairs(
@@ -237,12 +260,13 @@ def _solve(
         lambda state: _save_state(comm, checkpoint, name, state),
     )
     log.info("eigenvalues %s", np.round(pairs.values, 6).tolist())
-    origin = graphs.component[graphs.pool[members]]
-    outside = origin[edges.row] != origin[edges.column]
-    near = Edges(edges.row[outside], edges.column[outside], edges.weight[outside])
     best = best_partition(comm, pairs.vectors, near, parameters.max_leaving)
-    found = Solved(len(members), pairs.values.tolist(), best.clusters, best.leaving)
-    return best.labels, found
+    position = index[np.arange(*graphs.rows.span(comm.rank))]
+    labels = refined_labels(
+        comm, rows, place_rows(comm, rows, position, graphs.composition), best.labels
+    )
+    clusters = len(np.unique(labels))
+    return labels, Solved(len(members), pairs.values.tolist(), clusters, best.leaving)
 
 
 def _scattered(
@@ -262,16 +286,20 @@ def _save_state(comm: MPI.Comm, checkpoint: Checkpoint, name: str, state: State)
 
 
 def _save_graphs(comm: MPI.Comm, checkpoint: Checkpoint, graphs: Graphs) -> None:
+    columns = {
+        f"{name}_{field}": gather_rows(comm, getattr(edges, field))
+        for name, edges in (("overlaps", graphs.overlaps), ("near", graphs.near))
+        for field in EDGE_COLUMNS
+    }
     checkpoint.save(
         "graphs",
         {
             "component": graphs.component,
             "whole": graphs.whole,
-            "overlaps": np.int64(graphs.overlaps),
+            "overlap_count": np.int64(graphs.overlap_count),
             "pool": graphs.pool,
-            "row": gather_rows(comm, graphs.combined.row),
-            "column": gather_rows(comm, graphs.combined.column),
-            "weight": gather_rows(comm, graphs.combined.weight),
+            "composition": gather_rows(comm, graphs.composition),
+            **columns,
         },
     )
 
@@ -280,25 +308,31 @@ def _load_graphs(comm: MPI.Comm, checkpoint: Checkpoint) -> Graphs | None:
     kept = checkpoint.load("graphs")
     if kept is None:
         return None
-    row, column = (kept.pop(key, np.zeros(0, np.int64)) for key in ("row", "column"))
-    weight = kept.pop("weight", np.zeros(0))
-    small = comm.bcast(kept, root=0)
-    pool = small["pool"]
-    degree = comm.bcast(np.bincount(row, minlength=len(pool)), root=0)
-    rows = split_rows(degree, comm.size)
-    row, column, weight = exchange(comm, rows.owners(row), row, column, weight)
-    return Graphs(
-        small["component"],
-        small["whole"],
-        int(small["overlaps"]),
-        pool,
-        rows,
-        Edges(row, column, weight),
+    small = comm.bcast(
+        {name: kept[name] for name in ("component", "whole", "overlap_count", "pool")}
+        if kept
+        else None,
+        root=0,
     )
+    total = len(small["pool"])
+    degree = comm.bcast(np.bincount(kept["near_row"], minlength=total) if kept else None, root=0)
+    rows = split_rows(degree, comm.size)
 
+    def edges(name: str) -> Edges:
+        row, column, weight = (
+            kept.get(f"{name}_{field}", np.zeros(0, np.dtype(kind)))
+            for field, kind in zip(EDGE_COLUMNS, ("i8", "i8", "f8"), strict=True)
+        )
+        return Edges(*exchange(comm, rows.owners(row), row, column, weight))
 
-def _neighbour_count(comm: MPI.Comm, graphs: Graphs) -> int:
-    """Return how many edges of the combined graph join overlap components, as neighbours do."""
-    origin = graphs.component[graphs.pool]
-    edges = graphs.combined
-    return int(comm.allreduce(np.sum(origin[edges.row] != origin[edges.column]))) // 2
+    composition = kept.get("composition", np.zeros((0, TETRAMERS), np.float32))
+    return Graphs(
+        component=small["component"],
+        whole=small["whole"],
+        overlap_count=int(small["overlap_count"]),
+        pool=small["pool"],
+        rows=rows,
+        overlaps=edges("overlaps"),
+        near=edges("near"),
+        composition=place_rows(comm, rows, np.arange(len(composition)), composition),
+    )
