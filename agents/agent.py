@@ -87,6 +87,7 @@ class Agent:
         self._watched: dict[str, Watched] = {}
         self._adopted = False
         self._announce_due = 0.0
+        self._announced_jobs = 0
         self._stopping = self._waiting = False
 
     def run(self) -> None:
@@ -149,11 +150,13 @@ class Agent:
         self._adopted = True
 
     def _announce(self) -> None:
-        if time.monotonic() < self._announce_due:
+        busy_jobs = len(self._watched)
+        if busy_jobs == self._announced_jobs and time.monotonic() < self._announce_due:
             return
         state = self._cluster.nodes().to_json()
-        state |= {"busy_jobs": len(self._watched), "updated_s": now_s()}
+        state |= {"busy_jobs": busy_jobs, "updated_s": now_s()}
         self._ledger.set("cluster", self._cluster.platform, state)
+        self._announced_jobs = busy_jobs
         self._announce_due = time.monotonic() + ANNOUNCE_EVERY_S
 
     def _take(self, wait_s: int) -> None:

@@ -56,6 +56,9 @@ def step_fields(workflow: Workflow, step: StepPlan) -> dict[str, Any]:
     """Return a step's ledger item: what it waits for, and its placements in order of preference."""
     placements = [[part.to_json() for part in step.parts]]
     placements += [[fallback.to_json()] for fallback in step.fallbacks]
+    if not step.fallbacks:
+        # Nowhere else to go: once more where it was, on from what is done and checkpointed.
+        placements += placements
     fields: dict[str, Any] = {
         "step": step.step,
         "status": "waiting",

@@ -25,11 +25,25 @@ class RayCluster:
 
     platform = "ray"
 
-    def __init__(self, address: str, token: str, instance_type: str, max_nodes: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        instance_type: str,
+        max_nodes: int,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._instance_type, self._max_nodes = instance_type, max_nodes
         self._http = httpx.Client(
-            base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30
+            base_url=address,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+            transport=transport,
         )
+
+    def close(self) -> None:
+        """Close the connections to the head."""
+        self._http.close()
 
     def nodes(self) -> Nodes:
         """Return the nodes that are up, and the CPUs of the smallest of them as slots."""

@@ -306,15 +306,16 @@ def _fetch(
             f"The inputs of this task take {needed} bytes but the disk has {free} free; "
             "cut the input into smaller shards."
         )
-    paths: list[Path] = []
+    wanted: list[tuple[StoredObject, Path]] = []
+    for index, (key, size) in enumerate(entries):
+        stored = StoredObject(key, int(size))
+        path = folder / local_name(index, safe_name(stored.name))
+        path.parent.mkdir(exist_ok=True)
+        wanted.append((stored, path))
     with spent.timed("transfer"):
-        for index, (key, _) in enumerate(entries):
-            path = folder / local_name(index, safe_name(StoredObject(key, 0).name))
-            path.parent.mkdir(exist_ok=True)
-            store.download(key, path)
-            paths.append(path)
+        store.download_all(wanted)
     spent.bytes_in += needed
-    return paths
+    return [path for _, path in wanted]
 
 
 def safe_name(name: str) -> str:
@@ -329,7 +330,7 @@ def put_output(store: Store, output: Path, key: str) -> list[StoredObject]:
     """Put a task's output, a file or a directory of shards, under its key."""
     if output.is_dir():
         shards = sorted(path for path in output.iterdir() if path.is_file())
-        return [store.upload(path, f"{key}/{path.name}") for path in shards]
+        return store.upload_all([(path, f"{key}/{path.name}") for path in shards])
     return [store.upload(output, key + output.name[len(key.rsplit("/", 1)[-1]) :])]
 
 

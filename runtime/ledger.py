@@ -9,7 +9,7 @@
 | `runs`           | `TIME#RUN`           | the list of runs                                 |
 | `job#PLATFORM`   | job name             | a job that an agent looks after                  |
 | `cluster`        | `PLATFORM`           | what an agent says of its cluster                |
-| `claim#…`        | hash of an upload    | which execution works on an upload (Powertools)  |
+| `claim`          | hash of an upload    | which execution works on an upload (Powertools)  |
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from placement.errors import UserError
 from runtime.requests import Aws
 
 PARALLEL_REQUESTS = 16
+# Up to here one request moves an object; above, the transfer manager splits it into several.
+ONE_REQUEST_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,16 @@ class Store:
             for entry in page.get("Contents", []):
                 yield StoredObject(entry["Key"], entry["Size"])
 
-    def download(self, key: str, path: Path) -> None:
-        """Bring an object to a local file.
+    def download(self, key: str, path: Path, size_bytes: int | None = None) -> None:
+        """Bring an object to a local file; knowing its size saves requests.
 
         Raises:
             UserError: there is no such object.
 
         """
+        if size_bytes is not None and size_bytes <= ONE_REQUEST_BYTES:
+            path.write_bytes(self.get_bytes(key))
+            return
         try:
             self._s3.download_file(self.bucket, key, str(path))
         except ClientError as error:
@@ -125,10 +130,29 @@ class Store:
                 raise self._missing(key) from error
             raise
 
+    def download_all(self, wanted: Sequence[tuple[StoredObject, Path]]) -> None:
+        """Bring many objects, several at a time.
+
+        Raises:
+            UserError: one is missing.
+
+        """
+        with ThreadPoolExecutor(min(PARALLEL_REQUESTS, max(1, len(wanted)))) as pool:
+            list(pool.map(lambda one: self.download(one[0].key, one[1], one[0].size_bytes), wanted))
+
     def upload(self, path: Path, key: str) -> StoredObject:
         """Put a local file under a key; readers see all of it or nothing."""
-        self._s3.upload_file(str(path), self.bucket, key)
-        return StoredObject(key, path.stat().st_size)
+        size_bytes = path.stat().st_size
+        if size_bytes <= ONE_REQUEST_BYTES:
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=path.read_bytes())
+        else:
+            self._s3.upload_file(str(path), self.bucket, key)
+        return StoredObject(key, size_bytes)
+
+    def upload_all(self, files: Sequence[tuple[Path, str]]) -> list[StoredObject]:
+        """Put many files, several at a time; return them in their order."""
+        with ThreadPoolExecutor(min(PARALLEL_REQUESTS, max(1, len(files)))) as pool:
+            return list(pool.map(lambda one: self.upload(*one), files))
 
     def _missing(self, key: str) -> UserError:
         return UserError(f"There is no object s3://{self.bucket}/{key}; upload it and start again.")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
 
 from control.stack import Stack
-from tests.support import ENVIRONMENT, FakeClock, make_stack
+from tests.support import ENVIRONMENT, FakeClock, make_stack, set_environment
 
 
 @pytest.fixture
 def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+    set_environment(monkeypatch, ENVIRONMENT)
 
 
 @pytest.fixture

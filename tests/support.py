@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import boto3
+import pytest
 
 from control.stack import Stack
 from runtime.requests import Aws
@@ -28,6 +31,14 @@ ENVIRONMENT = {
     "TRIVIUM_RUN_TASK_FUNCTIONS": '{"1024": "arn:1024", "1769": "arn:1769", "7076": "arn:7076"}',
     "TRIVIUM_STEP_MACHINE": "trivium-step",
 }
+
+
+def set_environment(patch: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
+    """Put these values in place of whatever the environment says of AWS."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        patch.delenv(name)
+    for name, value in values.items():
+        patch.setenv(name, value)
 
 
 def make_stack() -> Stack:

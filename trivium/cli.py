@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -252,7 +253,9 @@ def demo(
 
 @contextmanager
 def own_stack() -> Iterator[local.LocalStack]:
-    """Start a local stack and stop it again, however what is done with it ends."""
+    """Start a local stack beside any that is up, and stop it again however its use ends."""
+    os.environ["TRIVIUM_LOCAL"] = str(local.root() / ".local-demo")
+    local.down()
     try:
         yield local.up(say)
     finally:

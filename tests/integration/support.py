@@ -283,3 +283,19 @@ def reason_of(verdict: dict[str, Any]) -> tuple[str, str]:
     """Return error and cause of an execution that failed."""
     assert verdict["status"] == "FAILED", verdict
     return verdict["error"], verdict["cause"]
+
+
+def marked(processes: Processes) -> list[psutil.Process]:
+    """Return the processes that came from a folder, whoever their parents are."""
+    return processes._families([])
+
+
+def listeners(processes: Processes) -> set[tuple[str, int]]:
+    """Return the addresses and ports on which the processes of a folder listen."""
+    found = [
+        connection.laddr
+        for process in marked(processes)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    return {(address.ip.removeprefix("::ffff:"), address.port) for address in found}

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from agents.cluster import ClusterUnavailableError, Job, JobRefusedError
@@ -20,6 +19,8 @@ from tests.integration.support import (
     began,
     ended,
     gone,
+    listeners,
+    marked,
     until,
 )
 from trivium.local import slurm
@@ -292,19 +293,3 @@ def test_slurm_listens_on_loopback_only_and_nothing_of_it_is_left_when_it_is_sto
     assert sorted(stopped) == ["munged", "slurmctld", "slurmd"]
     assert gone(ranks)
     assert marked(processes) == []
-
-
-def marked(processes: Processes) -> list[psutil.Process]:
-    """Return the processes that came from a folder, whoever their parents are."""
-    return processes._families([])
-
-
-def listeners(processes: Processes) -> set[tuple[str, int]]:
-    """Return the addresses and ports on which they listen."""
-    found = [
-        connection.laddr
-        for process in marked(processes)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    return {(address.ip.removeprefix("::ffff:"), address.port) for address in found}

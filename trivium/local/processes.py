@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from agents.notes import Note
 from placement.errors import UserError
 
 TERM_WAIT_S = 5.0
+STOP_TIMEOUT_S = 20.0
 # Every process inherits it from the one that was started here, also one that has cut all other ties
 # to it: Slurm's job steps and an agent's jobs outlive their parents on purpose.
 MARK = "TRIVIUM_PROCESSES"
@@ -79,11 +81,18 @@ class Processes:
                 )
             time.sleep(0.1)
 
+    def stop_with(self, name: str, words: Sequence[str]) -> None:
+        """Note a command that ends what no signal from here reaches; stopping begins with it."""
+        (self.folder / f"{name}.stop").write_text(json.dumps(list(words)))
+
     def stop_all(self) -> list[str]:
         """Stop every process that was started from this folder; return their names, newest first.
 
         Each gets SIGTERM with all that came from it, and SIGKILL what is still there after a while.
         """
+        for command in sorted(self.folder.glob("*.stop")):
+            self._run(command.stem, json.loads(command.read_text()))
+            command.unlink()
         notes = sorted(self.folder.glob("*.pid"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
         families = self._families(note.stem for note in notes)
         _signal(families, signal.SIGTERM)
@@ -96,6 +105,17 @@ class Processes:
         for note in notes:
             note.unlink()
         return [note.stem for note in notes]
+
+    def _run(self, name: str, words: Sequence[str]) -> None:
+        with self.log(name).open("ab") as log, contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                list(words),
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=STOP_TIMEOUT_S,
+            )
 
     @property
     def _mark(self) -> str:

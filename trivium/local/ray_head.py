@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -73,10 +74,10 @@ def wait(processes: Processes, head: RayHead) -> None:
 
 def takes_jobs(head: RayHead) -> bool:
     """Return whether the node and the agent that starts its jobs are up."""
-    cluster = RayCluster(head.address, head.token, "any", 1)
     try:
-        if cluster.nodes().warm_nodes == 0:
-            return False
+        with contextlib.closing(RayCluster(head.address, head.token, "any", 1)) as cluster:
+            if cluster.nodes().warm_nodes == 0:
+                return False
         agents = httpx.get(
             f"{head.address}/nodes?view=summary",
             headers={"Authorization": f"Bearer {head.token}"},

@@ -92,6 +92,11 @@ def start(processes: Processes, folder: Path, slots: int) -> dict[str, str]:
         program = find(daemon)
         assert program is not None
         processes.start(daemon, [program, "-D", "-f", str(config)], environment)
+    # The daemon of a job's step is nobody's child, shows no environment, and outlives slurmd.
+    end_jobs = 'scancel --user="$1"; until jobs=$(squeue --noheader) && test -z "$jobs"; '
+    end_jobs += "do sleep 0.1; done"
+    words = ["env", f"SLURM_CONF={config}", "sh", "-c", end_jobs, "sh", user]
+    processes.stop_with("slurm-jobs", words)
     processes.wait_until("slurmctld", lambda: _idle(environment), START_TIMEOUT_S)
     return {"SLURM_CONF": str(config)}
 

@@ -1,0 +1,215 @@
+"""Whole runs on the local stack, started by plain uploads as any S3 client makes them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reporting.report import check_totals, parse_report
+from runtime.keys import RunKeys, StepKeys, run_id
+from trivium.local.stack import root
+from trivium.target import Target
+from trivium.upload import upload
+
+pytestmark = pytest.mark.timeout(900)
+
+DEMO = root() / "workflows" / "read_clustering" / "demo"
+
+
+def put(target: Target, key: str, body: bytes) -> str:
+    """Upload an object; return the name of the run that its event starts."""
+    store = target.stack.store
+    answer = target.stack.aws.client("s3").put_object(Bucket=store.bucket, Key=key, Body=body)
+    return run_id(key.split("/")[1], store.bucket, key, answer["VersionId"])
+
+
+def wait_for_end(target: Target, run: str, timeout_s: float = 600) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        item = target.stack.ledger.get(f"run#{run}", "run")
+        if item is not None and item["status"] != "running":
+            return item
+        time.sleep(0.5)
+    raise AssertionError(f"{run} has not ended after {timeout_s} s")
+
+
+def report_of(target: Target, run: str) -> dict[str, Any]:
+    raw = target.stack.store.get_json(RunKeys(run).report_json)
+    check_totals(parse_report(raw))
+    return dict(raw)
+
+
+def only_output(target: Target, run: str, step: str) -> bytes:
+    shards = target.stack.store.get_json(StepKeys(run, step).output)["shards"]
+    assert len(shards) == 1
+    return target.stack.store.get_bytes(shards[0][0])
+
+
+def executions(target: Target) -> list[dict[str, Any]]:
+    client = target.stack.aws.client("stepfunctions")
+    machine = target.outputs["WorkflowMachineArn"]
+    return list(client.list_executions(stateMachineArn=machine)["executions"])
+
+
+def test_a_text_under_an_odd_key_comes_out_counted(target: Target) -> None:
+    text = "the quick brown fox\njumps over the lazy dog\n" * 3000
+    run = put(target, "raw/word-count/a b+c%20é.txt", text.encode())
+    assert wait_for_end(target, run)["status"] == "succeeded"
+    summary = json.loads(only_output(target, run, "summary"))
+    assert summary["counts"] == dict(Counter(text.split()))
+    assert summary["lines"] == 6000
+    assert report_of(target, run)["score"] is None
+
+
+def test_an_event_delivered_again_runs_nothing_again(target: Target) -> None:
+    key = "raw/word-count/twice.txt"
+    run = put(target, key, b"once\n")
+    first = wait_for_end(target, run)
+    attempts = target.stack.ledger.query(f"run#{run}", "attempt#")
+    client = target.stack.aws.client("stepfunctions")
+    event = {
+        "detail": {
+            "bucket": {"name": target.stack.store.bucket},
+            "object": {"key": key, "version-id": target.stack.store.head(key)[1]},
+        }
+    }
+    again = [
+        client.start_execution(
+            stateMachineArn=target.outputs["WorkflowMachineArn"], input=json.dumps(event)
+        )["executionArn"]
+        for _ in range(3)
+    ]
+    for arn in again:
+        while (ended := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.2)
+        assert ended["status"] == "SUCCEEDED"
+    assert target.stack.ledger.get(f"run#{run}", "run") == first
+    assert target.stack.ledger.query(f"run#{run}", "attempt#") == attempts
+
+
+def test_a_file_in_a_folder_waits_for_its_manifest(target: Target) -> None:
+    before = len(target.stack.ledger.query("runs"))
+    put(target, "raw/word-count/sample/part1.txt", b"a b\n")
+    put(target, "raw/word-count/sample/part2.txt", b"b c\n")
+    manifest = json.dumps({"files": ["part1.txt", "part2.txt"], "objective": "time"}).encode()
+    run = put(target, "raw/word-count/sample/manifest.json", manifest)
+    assert wait_for_end(target, run)["status"] == "succeeded"
+    summary = json.loads(only_output(target, run, "summary"))
+    assert summary["counts"] == {"a": 1, "b": 2, "c": 1}
+    assert len(target.stack.ledger.query("runs")) == before + 1
+
+
+def test_a_truncated_upload_ends_in_one_sentence_and_leaves_others_alone(target: Target) -> None:
+    whole = gzip.compress(b"@r\nACGT\n+\nIIII\n" * 1000)
+    run = put(target, "raw/read-clustering/broken.fastq.gz", whole[: len(whole) // 2])
+    item = wait_for_end(target, run)
+    assert item["status"] == "failed"
+    assert "broken.fastq.gz" in item["reason"]
+    assert "\n" not in item["reason"]
+    report = report_of(target, run)
+    assert report["status"] == "failed"
+    assert [step["attempts"][0]["outcome"] for step in report["steps"] if step["attempts"]] == [
+        "failed"
+    ]
+    failed = {e["status"] for e in executions(target) if e["status"] not in {"SUCCEEDED"}}
+    assert failed == {"FAILED"}
+
+
+def test_an_upload_for_no_workflow_is_refused_on_record(target: Target) -> None:
+    run = put(target, "raw/no-such-workflow/a.txt", b"x")
+    item = wait_for_end(target, run)
+    assert item["status"] == "failed"
+    assert "no-such-workflow" in item["reason"]
+
+
+def test_steps_forced_to_each_platform_give_the_same_bytes(target: Target) -> None:
+    sample = "few"
+    reads = gzip.decompress((DEMO / "demo_R1.fastq.gz").read_bytes()).splitlines(keepends=True)
+    body = gzip.compress(b"".join(reads[: 4 * 4000]), mtime=0)
+    outputs = {}
+    for platform in ("lambda", "ray", "hpc"):
+        folder = f"raw/read-clustering/{sample}-{platform}"
+        put(target, f"{folder}/few.fastq.gz", body)
+        place = dict.fromkeys(("cut", "quality", "sketch"), platform)
+        manifest = json.dumps({"files": ["few.fastq.gz"], "place": place}).encode()
+        run = put(target, f"{folder}/manifest.json", manifest)
+        assert wait_for_end(target, run)["status"] == "succeeded", platform
+        report = report_of(target, run)
+        assert {s["platform"] for s in report["steps"][:3]} == {platform}
+        outputs[platform] = (
+            only_output(target, run, "sketch"),
+            target.stack.store.get_json(StepKeys(run, "spectral").output)["counts"],
+        )
+    assert outputs["ray"] == outputs["lambda"]
+    assert outputs["hpc"] == outputs["lambda"]
+
+
+def test_a_job_that_is_lost_is_replaced_and_charged(target: Target, tmp_path: Path) -> None:
+    text = tmp_path / "many.txt"
+    text.write_text("\n".join(f"line {n}" for n in range(3000)))
+    run = upload(target, "line-census", [text], {"policy": "trivium", "objective": "cost"})
+    attempt = None
+    deadline = time.monotonic() + 300
+    while attempt is None and time.monotonic() < deadline:
+        steps = target.stack.ledger.query(f"run#{run}", "step#lengths")
+        if (
+            steps
+            and steps[0]["status"] == "running"
+            and steps[0]["placements"][0][0]["platform"] == "ray"
+        ):
+            jobs = target.stack.ledger.query("job#ray")
+            attempt = jobs[0]["sk"] if jobs else None
+        time.sleep(0.2)
+    assert attempt is not None, "the step was not placed on Ray"
+    kill_ray_driver(attempt)
+    assert wait_for_end(target, run)["status"] == "succeeded"
+    lengths = next(s for s in report_of(target, run)["steps"] if s["step"] == "lengths")
+    assert [one["outcome"] for one in lengths["attempts"]] == ["replaced", "succeeded"]
+    assert lengths["attempts"][0]["platform"] == "ray"
+    assert lengths["attempts"][1]["platform"] != "ray"
+    assert all(float(one["usd"]) > 0 for one in lengths["attempts"])
+    census = json.loads(only_output(target, run, "census"))
+    assert census == {"6": 10, "7": 90, "8": 900, "9": 2000}
+
+
+def kill_ray_driver(job: str) -> None:
+    """Kill the driver of a job as a crash would, by the part that its command line names."""
+    import psutil  # noqa: PLC0415
+
+    run_step, attempt, part = job.rsplit("-", 2)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            named = any(f"{attempt}/{part}.json" in word for word in words)
+            if named and "ray_tasks.run_part" in words and "/steps/lengths/" in words[-1]:
+                process.kill()
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"no driver of {job} was found")
+
+
+def test_forty_one_steps_run_in_their_order(target: Target) -> None:
+    text = "The quick brown fox jumps over the lazy dog.\n" * 10
+    run = put(target, "raw/letter-census/pangram.txt", text.encode())
+    assert wait_for_end(target, run)["status"] == "succeeded"
+    pairs = [int(line) for line in only_output(target, run, "census").split()]
+    letters = Counter(text.lower())
+    assert pairs == [letters[a] + letters[b] for a, b in zip("acegikmoqsuwy", "bdfhjlnprtvxz")]
+    assert len(report_of(target, run)["steps"]) == 41
+
+
+def test_ten_thousand_tasks_run_to_their_end(target: Target) -> None:
+    lines = [f"line {n}" for n in range(10_000)]
+    run = put(target, "raw/line-census/lines.txt", "\n".join(lines).encode())
+    assert wait_for_end(target, run, 840)["status"] == "succeeded"
+    census = json.loads(only_output(target, run, "census"))
+    expected = Counter(len(line) for line in lines)
+    assert census == {str(size): expected[size] for size in sorted(expected)}
+    assert report_of(target, run)["steps"][1]["tasks"] == 10_000

@@ -1,0 +1,390 @@
+"""Every path through the state machines, in moto's interpreter."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.integration.interpreter import (
+    Interpreter,
+    LambdaError,
+    definition_text,
+    interpreting,
+    without_nesting,
+)
+from tests.support import BUCKET
+
+STEP = {"run": "w-0123456789ab", "step": "s", "attempt": 1}
+ON_LAMBDA = {
+    "platform": "lambda",
+    "part_key": "part",
+    "batches_key": "batches.json",
+    "function": "RunTask",
+}
+ON_RAY = {"platform": "ray", "part_key": "part", "job": "job-1", "timeout_s": 600}
+# The names on AWS, and the one that moto makes of them on the way out of a Map.
+TIMED_OUT = {"States.Timeout", "States.HeartbeatTimeout", "States.Runtime"}
+ON_HPC = {"platform": "hpc", "part_key": "part", "job": "job-2", "timeout_s": 600}
+
+
+@pytest.fixture
+def machines(aws_environment: None) -> Iterator[Interpreter]:
+    with interpreting() as interpreter:
+        yield interpreter
+
+
+@pytest.fixture
+def step(machines: Interpreter) -> Interpreter:
+    """Provide the step machine, whose functions do what lets it succeed on Lambda."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="batches.json", Body=b'[{"batch": 0}, {"batch": 1}]')
+    machines.create("step")
+    machines.functions = {
+        "Await": release,
+        "Place": lambda _: {"parts": [ON_LAMBDA]},
+        "RunTask": lambda _: {"done": 1},
+        "Settle": lambda _: {"tasks": 2},
+        "Replace": replaced,
+    }
+    return machines
+
+
+def release(payload: dict[str, Any]) -> dict[str, Any]:
+    boto3.client("stepfunctions").send_task_success(taskToken=payload["token"], output="{}")
+    return {}
+
+
+def replaced(payload: dict[str, Any]) -> dict[str, Any]:
+    more = {"verdict": "replaced", "attempt": payload["attempt"] + 1, "reason": None}
+    return {"run": payload["run"], "step": payload["step"]} | more
+
+
+def given_up(payload: dict[str, Any]) -> dict[str, Any]:
+    return replaced(payload) | {"verdict": "failed", "reason": "Step s failed: it is so."}
+
+
+def first_then(first: list[Any], then: list[Any]) -> Any:
+    """Return a Place that places the first attempt there, and all others here."""
+    return lambda payload: {"parts": first if payload["attempt"] == 1 else then}
+
+
+def run(machines: Interpreter) -> Any:
+    return machines.wait(machines.start("step", "w-s", STEP))
+
+
+def failing(times: int, error: str, then: Any) -> Any:
+    """Return a function that fails so many times and then does as `then`."""
+    left = threading.Semaphore(times)
+
+    def function(payload: dict[str, Any]) -> Any:
+        if left.acquire(blocking=False):
+            raise LambdaError(error, "as told")
+        return then(payload)
+
+    return function
+
+
+def test_a_step_awaits_is_placed_runs_and_settles(step: Interpreter) -> None:
+    assert run(step).status == "SUCCEEDED"
+    names = step.names()
+    assert names[:2] == ["Await", "Place"]
+    assert sorted(names[2:-1]) == ["RunTask", "RunTask"]
+    assert names[-1] == "Settle"
+    sent = [payload for name, payload in step.called if name == "RunTask"]
+    assert sorted(payload["batch"]["batch"] for payload in sent) == [0, 1]
+    assert {(payload["part_key"], payload["retry"]) for payload in sent} == {("part", 0)}
+    assert step.called[-1] == ("Settle", STEP)
+
+
+def test_nothing_is_placed_before_the_token_is_sent(step: Interpreter) -> None:
+    tokens: list[str] = []
+    step.functions["Await"] = lambda payload: tokens.append(payload["token"])
+    execution = step.start("step", "w-s", STEP)
+    while not tokens:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert step.names() == ["Await"]
+    release({"token": tokens[0]})
+    assert step.wait(execution).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(("part", "queue"), [(ON_RAY, "RayQueue"), (ON_HPC, "HpcQueue")])
+def test_a_cluster_is_told_by_its_queue_and_answers_with_the_token(
+    step: Interpreter, part: dict[str, Any], queue: str
+) -> None:
+    step.functions["Place"] = lambda _: {"parts": [part]}
+    execution = step.start("step", "w-s", STEP)
+    message = step.message(queue)
+    assert {name: message[name] for name in ("part_key", "job")} == {
+        "part_key": "part",
+        "job": part["job"],
+    }
+    release(message)
+    assert step.wait(execution).status == "SUCCEEDED"
+    assert "Replace" not in step.names()
+
+
+def test_parts_on_all_platforms_run_at_once(step: Interpreter) -> None:
+    step.functions["Place"] = lambda _: {"parts": [ON_LAMBDA, ON_RAY, ON_HPC]}
+    execution = step.start("step", "w-s", STEP)
+    tokens = [step.message("HpcQueue"), step.message("RayQueue")]
+    assert "Settle" not in step.names()
+    for message in tokens:
+        release(message)
+    assert step.wait(execution).status == "SUCCEEDED"
+    assert step.names().count("RunTask") == 2
+
+
+def test_a_step_without_tasks_has_no_parts_and_settles(step: Interpreter) -> None:
+    step.functions["Place"] = lambda _: {"parts": []}
+    assert run(step).status == "SUCCEEDED"
+    assert step.names() == ["Await", "Place", "Settle"]
+
+
+def test_a_failed_job_is_replaced_with_its_error(step: Interpreter) -> None:
+    step.functions["Place"] = first_then([ON_RAY], [ON_LAMBDA])
+    execution = step.start("step", "w-s", STEP)
+    token = step.message("RayQueue")["token"]
+    boto3.client("stepfunctions").send_task_failure(taskToken=token, error="JobLost", cause="gone")
+    assert step.wait(execution).status == "SUCCEEDED"
+    (told,) = [payload for name, payload in step.called if name == "Replace"]
+    assert told["attempt"] == 1
+    assert told["failure"]["Error"] == "JobLost"
+    placed = [payload["attempt"] for name, payload in step.called if name == "Place"]
+    assert placed == [1, 2]
+    assert step.called[-1] == ("Settle", STEP | {"attempt": 2})
+
+
+def test_one_failed_part_fails_the_attempt(step: Interpreter) -> None:
+    step.functions["Place"] = first_then([ON_RAY, ON_HPC], [ON_LAMBDA])
+    execution = step.start("step", "w-s", STEP)
+    token = step.message("HpcQueue")["token"]
+    boto3.client("stepfunctions").send_task_failure(taskToken=token, error="JobLost", cause="gone")
+    assert step.wait(execution).status == "SUCCEEDED"
+    assert step.names().count("Replace") == 1
+
+
+def test_a_job_that_takes_too_long_is_replaced(step: Interpreter) -> None:
+    step.functions["Place"] = first_then([ON_RAY | {"timeout_s": 1}], [ON_LAMBDA])
+    assert run(step).status == "SUCCEEDED"
+    (told,) = [payload for name, payload in step.called if name == "Replace"]
+    assert told["failure"]["Error"] in TIMED_OUT
+
+
+def test_a_job_whose_heartbeats_stop_is_replaced(machines: Interpreter) -> None:
+    # 300 s in the definition; the same path with one second.
+    text = definition_text("step").replace('"HeartbeatSeconds": 300', '"HeartbeatSeconds": 1')
+    machines.create("step", text)
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="batches.json", Body=b"[{}]")
+    machines.functions = {
+        "Await": release,
+        "Place": first_then([ON_HPC], [ON_LAMBDA]),
+        "RunTask": lambda _: {"done": 1},
+        "Settle": lambda _: {},
+        "Replace": replaced,
+    }
+    assert run(machines).status == "SUCCEEDED"
+    (told,) = [payload for name, payload in machines.called if name == "Replace"]
+    assert told["failure"]["Error"] in TIMED_OUT
+
+
+def test_heartbeats_keep_a_job_alive(machines: Interpreter) -> None:
+    text = definition_text("step").replace('"HeartbeatSeconds": 300', '"HeartbeatSeconds": 1')
+    machines.create("step", text)
+    machines.functions = {
+        "Await": release,
+        "Place": lambda _: {"parts": [ON_RAY]},
+        "Settle": lambda _: {},
+        "Replace": given_up,
+    }
+    execution = machines.start("step", "w-s", STEP)
+    token = machines.message("RayQueue")["token"]
+    for _ in range(8):
+        boto3.client("stepfunctions").send_task_heartbeat(taskToken=token)
+        time.sleep(0.2)
+    release({"token": token})
+    assert machines.wait(execution).status == "SUCCEEDED"
+
+
+def test_a_step_that_cannot_be_placed_again_fails_with_its_reason(step: Interpreter) -> None:
+    step.functions["Settle"] = failing(99, "IncompleteError", lambda _: {})
+    step.functions["Replace"] = given_up
+    ended = run(step)
+    assert (ended.status, ended.error) == ("FAILED", "StepFailed")
+    assert ended.cause == "Step s failed: it is so."
+
+
+def test_an_attempt_that_does_not_settle_is_replaced(step: Interpreter) -> None:
+    step.functions["Settle"] = failing(1, "IncompleteError", lambda _: {})
+    assert run(step).status == "SUCCEEDED"
+    assert [name for name in step.names() if name != "RunTask"] == [
+        "Await",
+        "Place",
+        "Settle",
+        "Replace",
+        "Place",
+        "Settle",
+    ]
+    (told,) = [payload for name, payload in step.called if name == "Replace"]
+    assert told["failure"]["Error"] == "IncompleteError"
+    assert json.loads(told["failure"]["Cause"])["errorMessage"] == "as told"
+
+
+def test_a_platform_that_the_machine_does_not_have_is_replaced(step: Interpreter) -> None:
+    step.functions["Place"] = first_then([{"platform": "abacus"}], [ON_LAMBDA])
+    assert run(step).status == "SUCCEEDED"
+    (told,) = [payload for name, payload in step.called if name == "Replace"]
+    assert told["failure"]["Error"] == "UnknownPlatform"
+
+
+def test_a_call_that_ran_out_of_time_is_called_again_for_the_rest(step: Interpreter) -> None:
+    step.functions["RunTask"] = failing(3, "OutOfTimeError", lambda _: {"done": 1})
+    assert run(step).status == "SUCCEEDED"
+    assert step.names().count("RunTask") == 5
+    retries = [payload["retry"] for name, payload in step.called if name == "RunTask"]
+    assert sum(retry > 0 for retry in retries) == 3
+    assert step.waited_s == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "error", ["Lambda.TooManyRequestsException", "Lambda.Unknown", "ClientError"]
+)
+@pytest.mark.parametrize("name", ["Await", "Place", "RunTask", "Settle", "Replace"])
+def test_a_transient_error_is_tried_again_after_a_growing_wait(
+    step: Interpreter, name: str, error: str
+) -> None:
+    if name == "Replace":
+        step.functions["Settle"] = failing(1, "IncompleteError", lambda _: {})
+    step.functions[name] = failing(3, error, step.functions[name])
+    assert run(step).status == "SUCCEEDED"
+    assert len(step.waited_s) == 3
+    assert all(0 <= wait <= 4 for wait in step.waited_s)  # full jitter over 1, 2, 4 s
+
+
+@pytest.mark.parametrize("name", ["Await", "Place", "Replace"])
+def test_an_error_that_stays_ends_the_step(step: Interpreter, name: str) -> None:
+    if name == "Replace":
+        step.functions["Settle"] = failing(1, "IncompleteError", lambda _: {})
+    step.functions[name] = failing(99, "ClientError", lambda _: {})
+    ended = run(step)
+    assert (ended.status, ended.error) == ("FAILED", "ClientError")
+    assert step.names().count(name) == 7  # the first try and six more
+
+
+def test_a_mistake_in_a_function_is_not_tried_again(step: Interpreter) -> None:
+    step.functions["Place"] = failing(99, "KeyError", lambda _: {})
+    ended = run(step)
+    assert (ended.status, ended.error) == ("FAILED", "KeyError")
+    assert step.names() == ["Await", "Place"]
+
+
+# --- the workflow machine; Step is a stand-in function (see tests/integration/interpreter.py) ---
+
+EVENT = {"detail": {"bucket": {"name": BUCKET}, "object": {"key": "raw/w/a.txt"}}}
+
+
+@pytest.fixture
+def workflow(machines: Interpreter) -> Interpreter:
+    machines.create("workflow", without_nesting(definition_text("workflow")))
+    machines.functions = {
+        "Admit": lambda _: {"verdict": "admitted", "run": "r", "reason": None},
+        "Plan": lambda _: {"run": "r", "steps": ["a", "b", "c"]},
+        "Step": lambda _: {"Status": "SUCCEEDED"},
+        "Report": reported,
+    }
+    return machines
+
+
+def reported(payload: dict[str, Any]) -> dict[str, Any]:
+    if "failure" in payload:
+        return {"run": payload["run"], "status": "failed", "reason": "The reason."}
+    return {"run": payload["run"], "status": "succeeded", "reason": None}
+
+
+def run_workflow(machines: Interpreter) -> Any:
+    return machines.wait(machines.start("workflow", "event-1", EVENT))
+
+
+def test_a_run_is_admitted_planned_run_and_reported(workflow: Interpreter) -> None:
+    assert run_workflow(workflow).status == "SUCCEEDED"
+    names = workflow.names()
+    assert (names[:2], names[-1]) == (["Admit", "Plan"], "Report")
+    told = workflow.called[0][1]
+    assert told["object"] == EVENT["detail"]
+    assert told["execution"].endswith(":execution:trivium-workflow:event-1")
+    steps = sorted(
+        (p["step"], p["run"], p["attempt"], p["name"]) for n, p in workflow.called if n == "Step"
+    )
+    assert steps == [(name, "r", 1, f"r-{name}") for name in "abc"]
+    assert "failure" not in workflow.called[-1][1]
+
+
+@pytest.mark.parametrize("verdict", ["waiting", "duplicate"])
+def test_an_upload_that_is_not_to_run_ends_well_at_once(
+    workflow: Interpreter, verdict: str
+) -> None:
+    workflow.functions["Admit"] = lambda _: {"verdict": verdict, "run": None, "reason": None}
+    assert run_workflow(workflow).status == "SUCCEEDED"
+    assert workflow.names() == ["Admit"]
+
+
+def test_a_refused_upload_ends_badly_with_its_sentence(workflow: Interpreter) -> None:
+    refusal = {"verdict": "refused", "run": "r", "reason": "There is no workflow."}
+    workflow.functions["Admit"] = lambda _: refusal
+    ended = run_workflow(workflow)
+    assert (ended.status, ended.error, ended.cause) == (
+        "FAILED",
+        "RunFailed",
+        "There is no workflow.",
+    )
+    assert workflow.names() == ["Admit"]
+
+
+def test_a_run_that_cannot_be_planned_is_reported(workflow: Interpreter) -> None:
+    workflow.functions["Plan"] = failing(99, "UserError", lambda _: {})
+    ended = run_workflow(workflow)
+    assert (ended.status, ended.cause) == ("FAILED", "The reason.")
+    name, payload = workflow.called[-1]
+    assert (name, payload["run"], payload["failure"]["Error"]) == ("Report", "r", "UserError")
+    assert "Step" not in workflow.names()
+
+
+def test_a_failed_step_fails_the_run_and_is_reported(workflow: Interpreter) -> None:
+    workflow.functions["Step"] = failing(1, "StepFailed", lambda _: {"Status": "SUCCEEDED"})
+    ended = run_workflow(workflow)
+    assert (ended.status, ended.error, ended.cause) == ("FAILED", "RunFailed", "The reason.")
+    name, payload = workflow.called[-1]
+    assert (name, payload["run"], payload["failure"]["Error"]) == ("Report", "r", "StepFailed")
+
+
+@pytest.mark.parametrize("name", ["Admit", "Plan", "Report"])
+def test_a_transient_error_of_the_run_is_tried_again(workflow: Interpreter, name: str) -> None:
+    workflow.functions[name] = failing(3, "Lambda.ServiceException", workflow.functions[name])
+    assert run_workflow(workflow).status == "SUCCEEDED"
+    assert workflow.names().count(name) == 4
+
+
+def test_an_upload_that_another_execution_is_admitting_is_asked_again(
+    workflow: Interpreter,
+) -> None:
+    error = "IdempotencyAlreadyInProgressError"
+    workflow.functions["Admit"] = failing(2, error, workflow.functions["Admit"])
+    assert run_workflow(workflow).status == "SUCCEEDED"
+
+
+def test_a_report_is_tried_again_whatever_it_fails_of(workflow: Interpreter) -> None:
+    workflow.functions["Report"] = failing(2, "ZeroDivisionError", workflow.functions["Report"])
+    assert run_workflow(workflow).status == "SUCCEEDED"
+
+
+def test_a_report_that_cannot_be_written_does_not_pass_for_success(workflow: Interpreter) -> None:
+    workflow.functions["Report"] = failing(99, "ZeroDivisionError", workflow.functions["Report"])
+    assert run_workflow(workflow).status == "FAILED"
