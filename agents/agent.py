@@ -9,8 +9,8 @@ a crash may strike:
    record, and somebody waits for it; the ledger notes that it was submitted;
 4. the message is deleted;
 5. while the job lives its token gets heartbeats;
-6. the exit record that the job leaves behind decides what is reported, and the ledger's job item
-   goes last.
+6. the exit record that the job leaves behind decides what is reported, also while the cluster still
+   winds the job up, and the ledger's job item goes last.
 
 Killed between any two of these and started again, it goes on without losing or doubling a job.
 """
@@ -217,13 +217,17 @@ class Agent:
     def _look_after(self) -> None:
         for job, watched in sorted(self._watched.items()):
             found = self._cluster.find(job)
-            if found is not None and found.state != "ended":
-                watched.answered = time.monotonic()
+            watched.answered = time.monotonic() if found else watched.answered
+            # Looked for second: a job that has ended by now had left its record before.
+            record = self._store.find(watched.exit_key)
+            if record is not None:
+                self._report(job, watched, record)
+            elif found is not None and found.state != "ended":
                 self._heartbeat(job, watched)
             elif found is None and not watched.submitted:
                 self._start_late(job, watched)
             else:
-                self._report(job, watched, found.detail if found else "unknown to the cluster")
+                self._report_lost(job, watched, found.detail if found else "unknown to the cluster")
 
     def _start_late(self, job: str, watched: Watched) -> None:
         """Submit a job that was noted but not submitted, because the agent or the cluster died.
@@ -260,13 +264,13 @@ class Agent:
             self._cluster.cancel(job)
             self._forget(job)
 
-    def _report(self, job: str, watched: Watched, detail: str) -> None:
-        record = self._store.find(watched.exit_key)
-        if record is None:
-            self._cluster.cancel(job)  # its wrapper is gone, but parts of it may be left
-            reason = f"The job ended ({detail}) and left no exit record."
-            self._report_failure(job, watched, "JobLost", reason)
-        elif record["outcome"] == "succeeded":
+    def _report_lost(self, job: str, watched: Watched, detail: str) -> None:
+        self._cluster.cancel(job)  # its wrapper is gone, but parts of it may be left
+        reason = f"The job ended ({detail}) and left no exit record."
+        self._report_failure(job, watched, "JobLost", reason)
+
+    def _report(self, job: str, watched: Watched, record: dict[str, Any]) -> None:
+        if record["outcome"] == "succeeded":
             send_success(self._aws, watched.token, {"job": job})
             logger.info("job %s succeeded", job)
             self._forget(job)

@@ -51,7 +51,8 @@ def handler(function: str) -> Callable[[Logic], Callable[[Event, Any], dict[str,
                 call.record()
             return answer
 
-        return handle
+        decorated: Callable[[Event, Any], dict[str, Any]] = handle
+        return decorated
 
     return decorate
 

@@ -15,7 +15,6 @@ from runtime.batch import Batch
 from runtime.clock import now_s
 from runtime.keys import StepKeys, job_name
 
-BATCHES_PER_SLOT = 4  # on a cluster, so that a slow batch does not leave the other slots idle
 # A part that is not done by then is given up; a heartbeat that stops is noticed much sooner.
 JOB_TIMEOUT_S = 24 * 3600
 
@@ -148,9 +147,7 @@ def _write_part(
     list_of: TaskList,
 ) -> dict[str, Any]:
     platform, size = part["platform"], part["size"]
-    on_lambda = platform == "lambda"
-    wanted = int(size["batches"]) if on_lambda else int(size["slots"]) * BATCHES_PER_SLOT
-    batches = batches_of(tasks, list_of, wanted)
+    batches = batches_of(tasks, list_of, int(size["batches"]))
     part_key, batches_key = keys.part(attempt, number), keys.batches(attempt, number)
     stack.store.put_json(batches_key, [batch.to_json() for batch in batches])
     description = {
@@ -172,7 +169,7 @@ def _write_part(
     }
     stack.store.put_json(part_key, description)
     placed = {"platform": platform, "part_key": part_key, "batches_key": batches_key}
-    if on_lambda:
+    if platform == "lambda":
         functions = json.loads(os.environ["TRIVIUM_RUN_TASK_FUNCTIONS"])
         return placed | {"function": functions[str(size["memory_mb"])]}
     return placed | {

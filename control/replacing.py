@@ -28,8 +28,9 @@ def replace(
     if replaced:
         return answer | {"verdict": "replaced"}
     sentence = f"Step {step} failed: {reason}"
-    if not hopeless and len(item["placements"]) > 1:
-        sentence = f"{sentence.rstrip('.')}. It was tried on every platform that can run it."
+    if not hopeless and attempt > 1:
+        tried = f"It was tried {attempt} times, on every platform that can run it."
+        sentence = f"{sentence.rstrip('.')}. {tried}"
     ended = {"status": "failed", "reason": sentence, "ended_s": now_s()}
     stack.ledger.set(f"run#{run}", f"step#{step}", ended)
     return answer | {"verdict": "failed", "reason": sentence}

@@ -88,7 +88,9 @@ def main(words: list[str]) -> None:
     log.info("%s", json.dumps(result))
 
 
-def _summary(clustering: Clustering, clusters: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, Any]:
+def _summary(
+    clustering: Clustering, clusters: np.ndarray[Any, np.dtype[np.int64]]
+) -> dict[str, Any]:
     sizes = np.bincount(clusters)
     return {
         "fragments": len(clusters),

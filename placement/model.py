@@ -243,7 +243,7 @@ class Model:
                 ),
                 *account.sqs_items(self.prices, int(book.value("sqs_requests_per_job"))),
                 *self._part_items(
-                    load, calls=self._cluster_calls(load, slots), batch_transitions=0
+                    load, calls=self._cluster_batches(step, load, slots), batch_transitions=0
                 ),
             ),
         )
@@ -251,6 +251,7 @@ class Model:
             "instance_type": cluster.instance_type,
             "nodes": nodes,
             "slots": slots,
+            "batches": self._cluster_batches(step, load, slots),
             "start": start,
         }
         return Candidate(
@@ -288,7 +289,7 @@ class Model:
         mb_per_s = min(book.value("s3_thread_mb_per_s"), network / movers)
         workers = 1 if step.kind == "mpi" else min(load.tasks, slots)
         waves = math.ceil(load.tasks / workers)
-        calls = math.ceil(self._cluster_calls(load, slots) / workers)
+        calls = math.ceil(self._cluster_batches(step, load, slots) / workers)
         transfer_s = (
             calls * self._call_s(load, mb_per_s)
             + (waves - 1) * self._transfer_s(load, load.task_mb, mb_per_s)
@@ -299,9 +300,21 @@ class Model:
         share = serial + (1 - serial) / slots if step.kind == "mpi" else 1.0
         return transfer_s, cpu_s * share / speed
 
-    def _cluster_calls(self, load: Load, slots: int) -> int:
-        """Return the batches that a step is cut into on a cluster; an MPI program is one task."""
-        return min(load.tasks, slots * int(self.platforms.value("batches_per_slot")))
+    def _cluster_batches(self, step: Step, load: Load, slots: int) -> int:
+        """Return the batches that a step is cut into on a cluster; an MPI program is one task.
+
+        One for each slot, since each costs requests of its own; more of them, so that a slow one
+        does not leave the other slots idle, as far as each keeps a worthwhile length.
+        """
+        if step.kind == "mpi":
+            return 1
+        book = self.platforms
+        requests_s = load.tasks * book.value("s3_get_s")
+        requests_s += load.output_shards * book.value("s3_put_s")
+        work_s = load.tasks * load.cpu_s(load.task_mb) + requests_s
+        worthwhile = math.ceil(work_s / slots / book.value("cluster_batch_s"))
+        most = int(book.value("batches_per_slot"))
+        return min(load.tasks, slots * max(1, min(most, worthwhile)))
 
     # --- both ---
 

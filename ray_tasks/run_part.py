@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from runtime.batch import Batch, Call, Part, run_batch
+from ray_tasks.worker import clients, run_one
+from runtime.batch import Part
 from runtime.clock import now_s
 from runtime.exit_record import TaskFailedError, run_job
-from runtime.requests import Aws
-from runtime.settings import from_environment
 from runtime.store import Store
 
 IN_FLIGHT_PER_SLOT = 2  # enough to keep every slot busy; the rest waits here, not in the cluster
 
-
-@ray.remote(num_cpus=1, max_retries=2)
-def run_batch_remotely(description: dict[str, Any], item: dict[str, int]) -> int:
-    """Run one batch in a Ray worker; a batch whose worker died is run again for what is left."""
-    begun_s = now_s()
-    settings = from_environment()
-    aws = Aws()
-    context = ray.get_runtime_context()
-    call = Call(
-        call_id=f"{context.get_task_id()}-{os.getpid()}",
-        worker=f"{context.get_node_id()[:6]}-{os.getpid()}",
-        started_s=begun_s,
-        startup_s=0.0,
-    )
-    part, batch = Part.from_json(description), Batch.from_json(item)
-    return run_batch(aws, Store(aws, settings.bucket), part, batch, call, retried=True)
+# A batch whose worker died is run again for what is left.
+run_batch_remotely = ray.remote(num_cpus=1, max_retries=2)(run_one)
 
 
 def run_part(store: Store, description: dict[str, Any], slots: int) -> None:
@@ -69,9 +53,7 @@ def _collect(waiting: list[Any]) -> list[Any]:
 
 def main(part_key: str) -> int:
     """Run the part; return the exit code."""
-    settings = from_environment()
-    aws = Aws()
-    store = Store(aws, settings.bucket)
+    aws, store = clients()
 
     def work(_: Part) -> dict[str, Any]:
         ray.init(address="auto", log_to_driver=False, logging_level=logging.WARNING)

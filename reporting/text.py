@@ -100,6 +100,7 @@ def size_text(size: Mapping[str, int | float | str]) -> str:
         count = next((key for key in COUNT_KEYS if key in left), None)
         times = f"{left.pop(count)} {TIMES} " if count is not None else ""
         words.append(f"{times}{left.pop(instance)}")
+        left.pop("batches", None)  # on nodes a matter of balance, not of what is paid for
     words += [_pair_text(key, value) for key, value in left.items()]
     return plain(", ".join(words))
 

@@ -12,12 +12,8 @@ from tests.support import ENVIRONMENT, FakeClock, make_stack, set_environment
 
 
 @pytest.fixture
-def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     set_environment(monkeypatch, ENVIRONMENT)
-
-
-@pytest.fixture
-def stack(aws_environment: None) -> Iterator[Stack]:
     with mock_aws():
         yield make_stack()
 

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import Loader
 
 from control.stack import Stack
 from runtime.requests import Aws
 from runtime.settings import Settings
 
+# Shared, because it keeps the descriptions of the services that it has read.
+_LOADER: Loader = botocore.session.Session().get_component("data_loader")
 REGION = "us-east-1"
 BUCKET = "trivium-test-data"
 TABLE = "trivium-test-ledger"
@@ -43,7 +47,9 @@ def set_environment(patch: pytest.MonkeyPatch, values: Mapping[str, str]) -> Non
 
 def make_stack() -> Stack:
     """Make bucket and table as the template does; call it inside `mock_aws`."""
-    aws = Aws(boto3.Session())
+    core = botocore.session.Session()
+    core.register_component("data_loader", _LOADER)
+    aws = Aws(boto3.Session(botocore_session=core))
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})

@@ -117,7 +117,7 @@ def test_a_truncated_upload_ends_in_one_sentence_and_leaves_others_alone(target:
     assert [step["attempts"][0]["outcome"] for step in report["steps"] if step["attempts"]] == [
         "failed"
     ]
-    failed = {e["status"] for e in executions(target) if e["status"] not in {"SUCCEEDED"}}
+    failed = {e["status"] for e in executions(target) if e["status"] != "SUCCEEDED"}
     assert failed == {"FAILED"}
 
 
@@ -182,7 +182,7 @@ def kill_ray_driver(job: str) -> None:
     """Kill the driver of a job as a crash would, by the part that its command line names."""
     import psutil  # noqa: PLC0415
 
-    run_step, attempt, part = job.rsplit("-", 2)
+    _run_step, attempt, part = job.rsplit("-", 2)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for process in psutil.process_iter(["cmdline"]):
@@ -201,7 +201,9 @@ def test_forty_one_steps_run_in_their_order(target: Target) -> None:
     assert wait_for_end(target, run)["status"] == "succeeded"
     pairs = [int(line) for line in only_output(target, run, "census").split()]
     letters = Counter(text.lower())
-    assert pairs == [letters[a] + letters[b] for a, b in zip("acegikmoqsuwy", "bdfhjlnprtvxz")]
+    assert pairs == [
+        letters[a] + letters[b] for a, b in zip("acegikmoqsuwy", "bdfhjlnprtvxz", strict=True)
+    ]
     assert len(report_of(target, run)["steps"]) == 41
 
 

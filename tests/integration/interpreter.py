@@ -81,8 +81,8 @@ class Interpreter:
         values = {f"{name}Arn": name for name in ("Admit", "Plan", "Report", *STEP_FUNCTIONS)}
         values |= {"Bucket": BUCKET, "LambdaConcurrency": "2", "StepsAtOnce": "4"} | more
         for name in ("RayQueue", "HpcQueue"):
-            made = boto3.client("sqs").create_queue(QueueName=name)
-            values[f"{name}Url"] = self.queues[name] = made["QueueUrl"]
+            url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+            values[f"{name}Url"] = self.queues[name] = url
         text = definition_text(machine) if text is None else text
         for name, value in values.items():
             text = text.replace(f"${{{name}}}", value)
@@ -128,7 +128,7 @@ STEP_FUNCTIONS = ("Await", "Place", "Settle", "Replace")
 def interpreting() -> Iterator[Interpreter]:
     """Mock AWS with machines that run; retries wait a moment only, and how long they would."""
     interpreter = Interpreter()
-    inner = lambda_eval_utils.boto_client_for
+    inner: Any = vars(lambda_eval_utils)["boto_client_for"]
 
     def client_for(service: str, **parameters: Any) -> Any:
         return interpreter if service == "lambda" else inner(service=service, **parameters)
@@ -151,7 +151,7 @@ def definition_text(machine: str) -> str:
 
 
 def without_nesting(text: str) -> str:
-    """Return the workflow machine with a call of the function Step in place of a nested execution."""
+    """Return the workflow machine with a call of the function Step for a nested execution."""
     nested = '"Resource": "arn:aws:states:::states:startExecution.sync:2"'
     assert text.count(nested) == 1
     state = json.loads(_numbers(text))["States"]["Steps"]["ItemProcessor"]["States"]["Step"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import Any
 
 import pytest
 
-from control.placing import BATCHES_PER_SLOT, place
+from control.placing import place
 from control.stack import Stack
 from runtime.batch import Batch, Part, read_tasks
 from runtime.keys import StepKeys
@@ -16,7 +17,7 @@ RUN = "word-count-0123456789ab"
 LAMBDA = {"platform": "lambda", "size": {"memory_mb": 1769, "batches": 3}, "share": 1.0}
 RAY = {
     "platform": "ray",
-    "size": {"instance_type": "c7i.large", "nodes": 1, "slots": 2, "start": "warm"},
+    "size": {"instance_type": "c7i.large", "nodes": 1, "slots": 2, "batches": 6, "start": "warm"},
     "share": 1.0,
 }
 HPC = RAY | {"platform": "hpc"}
@@ -95,7 +96,7 @@ def test_a_cluster_gets_a_job_name_and_a_time_limit(stack: Stack, platform: dict
     (part,) = place(stack, RUN, "words", 1)["parts"]
     assert part["job"] == f"{RUN}-words-a1-p0"
     assert 0 < part["timeout_s"] <= 7 * 86_400
-    assert len(tasks_of(stack, keys, 1, 0)) == 2 * BATCHES_PER_SLOT
+    assert len(tasks_of(stack, keys, 1, 0)) == 6
 
 
 def test_parts_share_the_tasks_in_proportion(stack: Stack) -> None:
@@ -104,7 +105,7 @@ def test_parts_share_the_tasks_in_proportion(stack: Stack) -> None:
     given_shards(stack, "pieces", [10] * 8)
     parts = place(stack, RUN, "words", 1)["parts"]
     assert [part["platform"] for part in parts] == ["lambda", "ray"]
-    split = [sum(tasks_of(stack, keys, 1, number), []) for number in range(2)]
+    split = [list(chain(*tasks_of(stack, keys, 1, number))) for number in range(2)]
     assert split == [[0, 1, 2, 3, 4, 5], [6, 7]]
 
 
@@ -127,11 +128,11 @@ def test_another_attempt_does_only_what_is_left_on_its_own_platform(stack: Stack
     keys = given(stack, "words", [[LAMBDA], [RAY]])
     given_shards(stack, "pieces", [10] * 5)
     place(stack, RUN, "words", 1)
-    done = [{"task": task, "outputs": [], "counts": {}} for task in (1, 4)]
+    done: list[Any] = [{"task": task, "outputs": [], "counts": {}} for task in (1, 4)]
     stack.store.put_json(keys.result(1, 0, 0), done)
     (part,) = place(stack, RUN, "words", 2)["parts"]
     assert (part["platform"], part["job"]) == ("ray", f"{RUN}-words-a2-p0")
-    assert sum(tasks_of(stack, keys, 2, 0), []) == [0, 2, 3]
+    assert list(chain(*tasks_of(stack, keys, 2, 0))) == [0, 2, 3]
     item = stack.ledger.get(f"run#{RUN}", "step#words") or {}
     assert (item["tasks"], item["attempt"]) == (5, 2)
 

@@ -62,7 +62,7 @@ def test_the_stored_plan_and_the_ledger_agree(stack: Stack) -> None:
     for name, item in steps_of(stack).items():
         first = [part.to_json() for part in plan.step(name).parts]
         others = [[part.to_json()] for part in plan.step(name).fallbacks]
-        assert item["placements"] == [first, *others]
+        assert item["placements"] == [first, *(others or [first])]
     run_item = stack.ledger.get(f"run#{RUN}", "run") or {}
     assert run_item["estimate"] == {"seconds": plan.seconds, "usd": str(plan.usd)}
     assert (run_item["policy"], run_item["objective"]) == ("trivium", plan.objective)

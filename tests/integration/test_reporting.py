@@ -154,8 +154,6 @@ def test_every_attempt_of_a_step_is_charged_to_it(planned: Stack) -> None:
         size={"instance_type": "c7i.large", "nodes": 1},
     )
     given_attempt(planned, "words", 2)
-    (placement,) = (planned.ledger.get(f"run#{RUN}", "step#words") or {})["placements"]
-    planned.ledger.set(f"run#{RUN}", "step#words", {"placements": [placement, placement]})
     report_run(planned, RUN, None)
     (row,) = [row for row in report_of(planned)["steps"] if row["step"] == "words"]
     assert [(one["attempt"], one["outcome"]) for one in row["attempts"]] == [

@@ -88,7 +88,7 @@ class Run:
 
 @contextmanager
 def a_run(patch: pytest.MonkeyPatch) -> Iterator[Run]:
-    functions = {size: "RunTask" for size in ("1024", "1769", "7076")}
+    functions = dict.fromkeys(("1024", "1769", "7076"), "RunTask")
     more = {
         "TRIVIUM_RUN_TASK_FUNCTIONS": json.dumps(functions),
         "TRIVIUM_TMP_MB": "512",
@@ -211,7 +211,13 @@ LAMBDA = [{"platform": "lambda", "size": {"memory_mb": 1024, "batches": 2}, "sha
 RAY = [
     {
         "platform": "ray",
-        "size": {"instance_type": "c7i.large", "nodes": 1, "slots": 2, "start": "warm"},
+        "size": {
+            "instance_type": "c7i.large",
+            "nodes": 1,
+            "slots": 2,
+            "batches": 2,
+            "start": "warm",
+        },
         "share": 1.0,
     }
 ]

@@ -18,7 +18,7 @@ from tests.integration.interpreter import (
     interpreting,
     without_nesting,
 )
-from tests.support import BUCKET
+from tests.support import BUCKET, ENVIRONMENT, set_environment
 
 STEP = {"run": "w-0123456789ab", "step": "s", "attempt": 1}
 ON_LAMBDA = {
@@ -34,7 +34,8 @@ ON_HPC = {"platform": "hpc", "part_key": "part", "job": "job-2", "timeout_s": 60
 
 
 @pytest.fixture
-def machines(aws_environment: None) -> Iterator[Interpreter]:
+def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
+    set_environment(monkeypatch, ENVIRONMENT)
     with interpreting() as interpreter:
         yield interpreter
 

@@ -324,6 +324,20 @@ def test_a_job_that_left_an_exit_record_is_only_reported(world: World) -> None:
     assert [words[0] for words in world.told] == ["success"]
 
 
+def test_a_job_is_reported_as_soon_as_its_record_is_there_while_the_cluster_winds_it_up(
+    world: World,
+) -> None:
+    world.lives = 100
+    world.send()
+    agent = world.agent()
+    agent.work()
+    assert world.told == []
+    world.objects[f"{EXIT}.exit.json"] = SUCCEEDED
+    agent.work()
+    assert [words[0] for words in world.told] == ["success"]
+    assert (world.job_items, world.cancelled) == ([], [])
+
+
 def test_a_failed_job_is_reported_with_its_error_and_its_sentence(world: World) -> None:
     world.record = {"outcome": "failed", "error": "UserError", "reason": "a.txt: is not UTF-8."}
     world.send()

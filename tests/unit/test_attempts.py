@@ -1,5 +1,6 @@
 """What an attempt took and cost: every call is charged, however it ended, and items add up."""
 
+import itertools
 from decimal import Decimal
 from typing import Any
 
@@ -223,7 +224,7 @@ def test_the_events_of_a_call_cover_its_time_and_have_its_totals(
     found = call_events(call, 0.0)
     assert sum(end - begin for _, begin, end in found) == at - BEGUN
     assert sum(end - begin for kind, begin, end in found if kind == "compute") == compute_s
-    assert all(one[2] == other[1] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[2] == other[1] for one, other in itertools.pairwise(found))
 
 
 def test_a_dead_call_is_busy_until_the_end() -> None:

@@ -1,4 +1,4 @@
-"""A step starts when all its predecessors are settled, whatever the order, however often repeated."""
+"""A step starts when all its predecessors are settled, in any order, however often repeated."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -107,7 +107,7 @@ def test_any_interleaving_starts_every_step_after_its_predecessors(
         action = data.draw(st.sampled_from(fresh) | st.sampled_from(may_await + may_settle))
         verb, name = action.split()
         if verb == "await":
-            store_token(cast(Aws, tokens), cast(Ledger, ledger), RUN, name, f"token {name}")
+            store_token(cast("Aws", tokens), cast("Ledger", ledger), RUN, name, f"token {name}")
             awaited.add(name)
         else:
             settling.add(name)
@@ -115,7 +115,7 @@ def test_any_interleaving_starts_every_step_after_its_predecessors(
             told = after[name]
             if data.draw(st.booleans(), label="dies"):
                 told = told[: data.draw(st.integers(0, len(told)))]
-            release_successors(cast(Aws, tokens), cast(Ledger, ledger), RUN, name, told)
+            release_successors(cast("Aws", tokens), cast("Ledger", ledger), RUN, name, told)
             if told == after[name]:
                 settled.add(name)
         for token in tokens.sent[checked:]:
@@ -134,7 +134,7 @@ def test_a_diamond_runs_on_a_real_table(stack: Stack) -> None:
     before = {"a": set[str](), "b": {"a"}, "c": {"a"}, "d": {"b", "c"}}
     given_steps(stack, before)
     tokens = Tokens()
-    aws = cast(Aws, tokens)
+    aws = cast("Aws", tokens)
     for step in ("d", "b", "a"):
         store_token(aws, stack.ledger, RUN, step, step)
     assert tokens.sent == ["a"]
@@ -150,7 +150,7 @@ def test_a_diamond_runs_on_a_real_table(stack: Stack) -> None:
 
 def test_the_moment_at_which_a_step_became_ready_is_kept_once(stack: Stack) -> None:
     given_steps(stack, {"a": set()})
-    aws = cast(Aws, Tokens())
+    aws = cast("Aws", Tokens())
     store_token(aws, stack.ledger, RUN, "a", "first")
     item = stack.ledger.get(f"run#{RUN}", "step#a") or {}
     store_token(aws, stack.ledger, RUN, "a", "second")
@@ -163,7 +163,7 @@ def test_the_moment_at_which_a_step_became_ready_is_kept_once(stack: Stack) -> N
 def test_a_token_whose_wait_is_over_is_no_error(code: str) -> None:
     tokens = Tokens()
     tokens.error = code
-    aws = cast(Aws, tokens)
+    aws = cast("Aws", tokens)
     assert not send_success(aws, "t", {})
     assert not send_failure(aws, "t", "E", "because")
     assert not send_heartbeat(aws, "t")
@@ -173,11 +173,11 @@ def test_any_other_refusal_is_an_error() -> None:
     tokens = Tokens()
     tokens.error = "AccessDeniedException"
     with pytest.raises(ClientError, match="AccessDenied"):
-        send_success(cast(Aws, tokens), "t", {})
+        send_success(cast("Aws", tokens), "t", {})
 
 
 def test_a_failure_is_cut_to_what_step_functions_takes() -> None:
     tokens = Tokens()
-    assert send_failure(cast(Aws, tokens), "t", "E" * 1_000, "because " * 10_000)
-    assert send_heartbeat(cast(Aws, tokens), "t")
+    assert send_failure(cast("Aws", tokens), "t", "E" * 1_000, "because " * 10_000)
+    assert send_heartbeat(cast("Aws", tokens), "t")
     assert tokens.sent == ["t", "t"]

@@ -41,7 +41,7 @@ def test_values_come_back_from_dynamodbs_own_types_as_they_went(value: Any) -> N
 
 
 def test_whole_numbers_come_back_as_ints_and_others_as_floats() -> None:
-    back = from_item({"a": Decimal("3"), "b": Decimal("0.25"), "c": [Decimal("1E+2")]})
+    back = from_item({"a": Decimal(3), "b": Decimal("0.25"), "c": [Decimal("1E+2")]})
     assert back == {"a": 3, "b": 0.25, "c": [100]}
     assert [type(back["a"]), type(back["b"]), type(back["c"][0])] == [int, float, int]
 
@@ -111,7 +111,7 @@ def test_deleting_is_harmless_when_repeated(stack: Stack) -> None:
     assert stack.ledger.get("p", "s") is None
 
 
-HARD_KEYS = ["raw/w/a b.txt", "raw/w/a+b%20c.txt", "raw/w/naïve – 日本語 🧬.txt", "raw/w/a#?&=.txt"]
+HARD_KEYS = ["raw/w/a b.txt", "raw/w/a+b%20c.txt", "raw/w/naïve_ _日本語 🧬.txt", "raw/w/a#?&=.txt"]
 
 
 @pytest.mark.parametrize("key", HARD_KEYS)

@@ -28,6 +28,7 @@ ROUND = {
     "distributed_map_start_s": 1,
     "transitions_per_part": 1,
     "batches_per_slot": 2,
+    "cluster_batch_s": 1,
     "transitions_per_lambda_batch": 2,
     "s3_get_s": 0.01,
     "s3_put_s": 0.02,
@@ -265,6 +266,7 @@ def test_time_and_cost_on_a_warm_ray_node_follow_by_hand() -> None:
         "instance_type": "c7i.large",
         "nodes": 1,
         "slots": 2,
+        "batches": 4,
         "start": "warm",
     }
     assert estimate.queue_s == 0.5 + 0.2 + 0.3

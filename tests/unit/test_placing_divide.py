@@ -1,5 +1,6 @@
 """Tasks are divided into parts and batches: each once, in order, balanced, by their own lines."""
 
+import itertools
 import json
 
 from hypothesis import assume, given
@@ -106,7 +107,7 @@ def test_a_gap_in_what_is_left_only_splits_the_batch_that_spans_it(
 ) -> None:
     every, left = tasks
     list_of, _ = task_list(every)
-    gaps = sum(after - before > 1 for before, after in zip(left, left[1:], strict=False))
+    gaps = sum(after - before > 1 for before, after in itertools.pairwise(left))
     assert len(batches_of(left, list_of, wanted)) <= min(wanted, len(left)) + gaps
 
 

@@ -31,7 +31,7 @@ def given_placements(stack: Stack, *placements: Any) -> None:
 
 
 def given_failed_call(stack: Stack, error: str, reason: str, **fields: Any) -> None:
-    record = {
+    record: dict[str, Any] = {
         "part": 0,
         "batch": 0,
         "call": "c",
@@ -79,7 +79,7 @@ def test_the_reason_says_that_every_platform_was_tried(stack: Stack) -> None:
     given_placements(stack, LAMBDA, RAY)
     answer = replace(stack, RUN, STEP, 2, {"Error": "JobLost", "Cause": "gone"})
     assert answer["reason"] == (
-        "Step s failed: gone. It was tried on every platform that can run it."
+        "Step s failed: gone. It was tried 2 times, on every platform that can run it."
     )
 
 

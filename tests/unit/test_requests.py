@@ -31,6 +31,17 @@ def test_an_upload_in_parts_is_billed_for_every_part(stack: Stack, tmp_path: Pat
     assert stack.aws.requests.since(before) == {"s3_put": 5}
 
 
+def test_an_object_of_known_and_moderate_size_moves_in_one_request(
+    stack: Stack, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 2**15  # 8 MiB
+    before = stack.aws.requests.snapshot()
+    stored = stack.store.upload(_file(tmp_path, content), "b")
+    stack.store.download_all([(stored, tmp_path / "back")])
+    assert stack.aws.requests.since(before) == {"s3_get": 1, "s3_put": 1}
+    assert (tmp_path / "back").read_bytes() == content
+
+
 def test_ledger_requests_are_counted_as_writes_and_reads(stack: Stack) -> None:
     before = stack.aws.requests.snapshot()
     stack.ledger.put("p", "s", {"a": 1})

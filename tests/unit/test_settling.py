@@ -57,7 +57,8 @@ def test_a_step_with_a_task_without_result_is_not_done(stack: Stack, released: l
     assert (stack.ledger.get(f"run#{RUN}", f"step#{STEP}") or {})["status"] == "running"
 
 
-def test_a_missing_result_is_not_taken_for_a_wrong_input(stack: Stack, released: list[Any]) -> None:
+@pytest.mark.usefixtures("released")
+def test_a_missing_result_is_not_taken_for_a_wrong_input(stack: Stack) -> None:
     # Replace ends the step on UserError; a lost result is worth another platform.
     given_step(stack, 1, [])
     with pytest.raises(IncompleteError) as caught:
@@ -65,7 +66,8 @@ def test_a_missing_result_is_not_taken_for_a_wrong_input(stack: Stack, released:
     assert type(caught.value).__name__ != "UserError"
 
 
-def test_results_of_an_earlier_attempt_count(stack: Stack, released: list[Any]) -> None:
+@pytest.mark.usefixtures("released")
+def test_results_of_an_earlier_attempt_count(stack: Stack) -> None:
     given_step(stack, 3, [(1, [0, 1]), (2, [1, 2])])
     settle(stack, RUN, STEP, 2)
     shards = stack.store.get_json(KEYS.output)["shards"]
@@ -81,7 +83,8 @@ def test_settling_again_is_harmless(stack: Stack, released: list[Any]) -> None:
     assert released == [(STEP, ["summary"])] * 2
 
 
-def test_a_step_without_tasks_settles_with_no_shards(stack: Stack, released: list[Any]) -> None:
+@pytest.mark.usefixtures("released")
+def test_a_step_without_tasks_settles_with_no_shards(stack: Stack) -> None:
     given_step(stack, 0, [])
     assert settle(stack, RUN, STEP, 1)["tasks"] == 0
     assert stack.store.get_json(KEYS.output) == {"shards": [], "counts": {}}
@@ -103,7 +106,10 @@ def test_nothing_is_released_before_the_output_is_written(
 
 
 def test_counts_are_added_up_and_other_values_left_out() -> None:
-    counts = [{"reads": 2, "mean": 0.5, "ok": True, "name": "x"}, {"reads": 3, "extra": 1}]
+    counts: list[dict[str, Any]] = [
+        {"reads": 2, "mean": 0.5, "ok": True, "name": "x"},
+        {"reads": 3, "extra": 1},
+    ]
     assert merge_counts(counts) == {"reads": 5, "mean": 0.5, "extra": 1}
     assert merge_counts([{"name": "x", "ok": True}]) == {"name": "x", "ok": True}
     assert merge_counts([]) == {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,9 @@ CALLBACK = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 INVOKE = "arn:aws:states:::lambda:invoke"
 # statelint 0.9.2 knows the fields of ReaderConfig as of the first Distributed Maps; Step Functions
 # documents InputType there (States Language, "ItemReader (Map)").
-KNOWN_COMPLAINTS = {
-    "step": [
-        'Field "InputType" not allowed in State Machine.States.Parts.ItemProcessor.States.OnLambda'
-        ".ItemReader.ReaderConfig"
-    ],
+_READER = "State Machine.States.Parts.ItemProcessor.States.OnLambda.ItemReader.ReaderConfig"
+KNOWN_COMPLAINTS: dict[str, list[str]] = {
+    "step": [f'Field "InputType" not allowed in {_READER}'],
     "workflow": [],
 }
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
@@ -44,7 +44,7 @@ def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> Any:
     return {"Fn": [tag, loader.construct_sequence(node, deep=True)]}
 
 
-_Loader.add_multi_constructor("!", _short_form)  # type: ignore[no-untyped-call]
+_Loader.add_multi_constructor("!", _short_form)
 
 
 def text_of(machine: str) -> str:
@@ -56,6 +56,7 @@ def definition(machine: str) -> dict[str, Any]:
     return dict(json.loads(PLACEHOLDER.sub("1", text_of(machine))))
 
 
+@cache
 def resources() -> dict[str, Any]:
     template = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     return dict(template["Resources"])
@@ -270,7 +271,7 @@ def test_every_function_may_write_its_record_of_the_call(name: str) -> None:
 def count_states(machine: str, path: list[str]) -> int:
     known = states(machine)
     assert set(path) <= set(known)
-    for here, there in zip(path, path[1:], strict=False):
+    for here, there in itertools.pairwise(path):
         inner = known[here].get("ItemProcessor", {}).get("StartAt")
         assert there in [*targets(known[here]), inner]
     return len(path)

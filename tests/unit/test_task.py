@@ -144,7 +144,7 @@ def test_a_command_reads_and_writes_files(tmp_path: Path) -> None:
 
 
 def test_a_failing_command_is_reported_with_its_last_words() -> None:
-    with pytest.raises(UserError, match="The command sh ended with 7: the end$"):
+    with pytest.raises(UserError, match=r"The command sh ended with 7: the end$"):
         run_command(["sh", "-c", "echo the end >&2; exit 7"])
 
 

@@ -110,13 +110,13 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], said: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"files: [a]", b"\xff\xfe\x00", b"[" * 100_000])
 def test_what_is_not_json_is_said_to_be_so(content: bytes) -> None:
-    with pytest.raises(UserError, match="manifest.json is not JSON .*; mend it"):
+    with pytest.raises(UserError, match=r"manifest\.json is not JSON .*; mend it"):
         read_upload(f"{FOLDER}/manifest.json", lambda: content)
 
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b'"files"', b"3"])
 def test_json_that_is_no_object_is_refused(content: bytes) -> None:
-    with pytest.raises(UserError, match="manifest.json: the whole: "):
+    with pytest.raises(UserError, match=r"manifest\.json: the whole: "):
         read_upload(f"{FOLDER}/manifest.json", lambda: content)
 
 

@@ -94,14 +94,10 @@ class Processes:
             self._run(command.stem, json.loads(command.read_text()))
             command.unlink()
         notes = sorted(self.folder.glob("*.pid"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
-        families = self._families(note.stem for note in notes)
-        _signal(families, signal.SIGTERM)
-        psutil.wait_procs(families, timeout=TERM_WAIT_S)
-        left = self._families(note.stem for note in notes)
-        _signal(left, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=TERM_WAIT_S)
-        for child in self._children:
-            child.poll()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            family = self._families(note.stem for note in notes)
+            _signal(family, number)
+            self._wait(family)
         for note in notes:
             note.unlink()
         return [note.stem for note in notes]
@@ -116,6 +112,16 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 timeout=STOP_TIMEOUT_S,
             )
+
+    def _wait(self, processes: Iterable[psutil.Process]) -> None:
+        """Wait until none of them runs; one of which only the exit code is left has ended."""
+        deadline = time.monotonic() + TERM_WAIT_S
+        left = list(processes)
+        while left and time.monotonic() < deadline:
+            time.sleep(0.05)
+            for child in self._children:
+                child.poll()
+            left = [process for process in left if _runs(process)]
 
     @property
     def _mark(self) -> str:
@@ -140,6 +146,12 @@ class Processes:
                 found.update(process.children(recursive=True))
         found.discard(psutil.Process())
         return sorted(found, key=lambda process: process.pid)
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

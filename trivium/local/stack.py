@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from placement.errors import UserError
@@ -55,10 +55,16 @@ def home() -> Path:
     return Path(os.environ.get("TRIVIUM_LOCAL", root() / ".local"))
 
 
+@cache
+def _processes(folder: Path) -> Processes:
+    """Return the processes of a folder: always the same object, which reaps those it started."""
+    return Processes(folder)
+
+
 def find() -> LocalStack | None:
     """Return the local stack that is up, or None."""
     note = home() / "stack.json"
-    if not note.exists() or not Processes(home() / "processes").alive("ministack"):
+    if not note.exists() or not _processes(home() / "processes").alive("ministack"):
         return None
     return LocalStack(**json.loads(note.read_text()))
 
@@ -88,7 +94,7 @@ def down() -> list[str]:
     """Stop everything that `up` started; return the names of what was stopped."""
     folder = home() / "processes"
     ray_folder = folder / "ray.folder"
-    stopped = Processes(folder).stop_all()
+    stopped = _processes(folder).stop_all()
     if ray_folder.exists():
         shutil.rmtree(ray_folder.read_text(), ignore_errors=True)
         ray_folder.unlink()
@@ -98,7 +104,7 @@ def down() -> list[str]:
 
 def _start(folder: Path, say: Say) -> LocalStack:
     begun_s = time.monotonic()
-    processes = Processes(folder / "processes")
+    processes = _processes(folder / "processes")
     tools = root() / ".tools"
     endpoint = ministack.start(processes, tools / "ministack" / "bin" / "ministack", folder)
     variables = ministack.variables(endpoint)

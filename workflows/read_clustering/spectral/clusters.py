@@ -21,9 +21,7 @@ def numbered_by_size(labels: Ints) -> Ints:
     return rank[inverse]
 
 
-def write_clusters(
-    path: Path, names: Sequence[bytes], clusters: Ints, components: Ints
-) -> None:
+def write_clusters(path: Path, names: Sequence[bytes], clusters: Ints, components: Ints) -> None:
     """Write read_id, cluster and component of each fragment as a gzipped table with a header."""
     lines = [b"read_id\tcluster\tcomponent\n"]
     lines += [

@@ -118,9 +118,7 @@ def gather_state(comm: MPI.Comm, state: State) -> State:
 def scatter_state(comm: MPI.Comm, rows: Rows, state: State) -> State:
     """Return the part of a whole state that belongs to this rank's rows."""
     first, last = rows.span(comm.rank)
-    return State(
-        np.ascontiguousarray(state.basis[:, first:last]), state.values, state.restarts
-    )
+    return State(np.ascontiguousarray(state.basis[:, first:last]), state.values, state.restarts)
 
 
 def _first_state(comm: MPI.Comm, rows: Rows, matrix: NormalisedAdjacency) -> State:

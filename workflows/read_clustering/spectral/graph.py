@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from workflows.read_clustering.spectral.parallel import Floats, Ints, Route, Rows, exchange, gather_rows
+from workflows.read_clustering.spectral.parallel import (
+    Floats,
+    Ints,
+    Route,
+    Rows,
+    exchange,
+    gather_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,7 @@ class Edges:
         return np.bincount(self.row - first, weights=self.weight, minlength=last - first)
 
 
-def gather_edges(
-    comm: MPI.Comm, rows: Rows, row: Ints, column: Ints, weight: Floats
-) -> Edges:
+def gather_edges(comm: MPI.Comm, rows: Rows, row: Ints, column: Ints, weight: Floats) -> Edges:
     """Send every edge to the rank that owns its row; equal edges become one with their sum.
 
     The weights that are summed here are whole numbers, so their order does not matter.

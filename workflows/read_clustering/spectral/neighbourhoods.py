@@ -30,9 +30,7 @@ def neighbourhoods(comm: MPI.Comm, rows: Rows, overlaps: Edges, component: Ints)
         mine = patch[first:last].copy()
         if len(touched):
             nearest = np.minimum.reduceat(patch[overlaps.column], row_starts)
-            mine[touched - first] = np.where(
-                patch[touched] < rows.total, patch[touched], nearest
-            )
+            mine[touched - first] = np.where(patch[touched] < rows.total, patch[touched], nearest)
         patch = gather_rows(comm, mine)
     return patch
 

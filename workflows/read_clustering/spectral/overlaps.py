@@ -23,9 +23,7 @@ def overlap_edges(
     """
     counts = np.diff(fragments.hash_offsets)
     owners = (fragments.hashes % np.uint64(comm.size)).astype(np.int64)
-    hashes, fragment = exchange(
-        comm, owners, fragments.hashes, np.repeat(fragments.rows, counts)
-    )
+    hashes, fragment = exchange(comm, owners, fragments.hashes, np.repeat(fragments.rows, counts))
     order = np.lexsort((fragment, hashes))
     low, high, shared = _count_pairs(hashes[order], fragment[order], fragments.total, reach)
     edges = gather_edges(
@@ -47,7 +45,9 @@ def _count_pairs(
     step = max(1, PAIRS_PER_PASS // reach)
     for start in range(0, len(hashes), step):
         found, times = np.unique(
-            _pair_keys(hashes, fragment, total, range(start, min(start + step, len(hashes))), reach),
+            _pair_keys(
+                hashes, fragment, total, range(start, min(start + step, len(hashes))), reach
+            ),
             return_counts=True,
         )
         keys.append(found)

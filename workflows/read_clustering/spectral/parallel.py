@@ -90,9 +90,7 @@ def exchange(comm: MPI.Comm, destinations: Ints, *columns: NDArray[Any]) -> list
     return [route.send(column) for column in columns]
 
 
-def place_rows(
-    comm: MPI.Comm, rows: Rows, position: Ints, column: NDArray[Any]
-) -> NDArray[Any]:
+def place_rows(comm: MPI.Comm, rows: Rows, position: Ints, column: NDArray[Any]) -> NDArray[Any]:
     """Send row i of a column to the owner of row position[i]; return this rank's rows in order.
 
     Rows with a negative position stay out; each of the others has exactly one.
@@ -148,4 +146,3 @@ def stop_all_ranks_on_error() -> None:
         MPI.COMM_WORLD.Abort(1)
 
     sys.excepthook = abort
-

@@ -11,52 +11,92 @@ from workflows.read_clustering.spectral.parallel import Floats, Ints, gather_row
 
 
 @dataclass(frozen=True)
+class Limits:
+    """The largest shares of a cluster's edges that may leave it."""
+
+    near: float
+    overlaps: float
+
+
+@dataclass(frozen=True)
 class Partition:
-    """Labels of all rows of a graph, and the largest share of neighbours outside a cluster."""
+    """Labels 0 to clusters - 1 of all rows of a graph."""
 
     labels: Ints
     clusters: int
-    leaving: float
 
 
 def best_partition(
-    comm: MPI.Comm, vectors: Floats, neighbours: Edges, max_leaving: float
+    comm: MPI.Comm, vectors: Floats, near: Edges, overlaps: Edges, limits: Limits
 ) -> Partition:
     """Return the partition into the most clusters of which each is set apart.
 
-    A cluster is set apart if at most the share `max_leaving` of its neighbour edges leave it (its
-    conductance). A cut through one genome's cloud of points severs far more edges than one
-    between two clouds, so this tells how many clouds there are. Partitions into k clusters come
-    from the k lowest eigenvectors, for every k up to their number; `vectors` and `neighbours`
-    are those of this rank's rows.
+    For every k up to the number of eigenvectors, k-means on the lowest k gives k clusters. A cut
+    through one genome's cloud of points severs far more neighbour edges than one between two
+    clouds, and more overlaps, which between genomes come from shared repeats only. So clusters
+    that are not set apart are put together again, and what remains hardly depends on k; of equal
+    results that of the smallest k is taken. `vectors`, `near` and `overlaps` are those of this
+    rank's rows.
     """
     everything = gather_rows(comm, np.ascontiguousarray(vectors))
-    best = Partition(np.zeros(len(everything), np.int64), 1, 0.0)
-    for turn in range(2, everything.shape[1] + 1, comm.size):
+    most = everything.shape[1]
+    best = Partition(np.zeros(len(everything), np.int64), 1)
+    for turn in range(2, most + 1, comm.size):
         mine = turn + comm.rank
         labels = np.zeros(len(everything), np.int64)
-        if mine <= everything.shape[1]:
+        if mine <= most:
             labels = cluster_directions(everything[:, :mine], mine)
-        for rank, clusters in enumerate(range(turn, turn + comm.size)):
-            if clusters > everything.shape[1]:
-                break
-            shared = comm.bcast(labels, root=rank)
-            leaving = _largest_leaving_share(comm, neighbours, shared, clusters)
-            if leaving <= max_leaving:
-                best = Partition(shared, clusters, leaving)
+        for clusters in range(turn, min(turn + comm.size, most + 1)):
+            shared = comm.bcast(labels, root=clusters - turn)
+            links = [_links(comm, edges, shared, clusters) for edges in (near, overlaps)]
+            merged = merged_clusters(links[0], links[1], limits)
+            if merged.max() + 1 > best.clusters:
+                best = Partition(merged[shared], int(merged.max()) + 1)
     return best
 
 
-def _largest_leaving_share(
-    comm: MPI.Comm, neighbours: Edges, labels: Ints, clusters: int
-) -> float:
-    source, target = labels[neighbours.row], labels[neighbours.column]
-    counts = np.stack(
-        [
-            np.bincount(source, minlength=clusters),
-            np.bincount(source[source != target], minlength=clusters),
-        ]
-    ).astype(np.int64)
+def merged_clusters(near: Floats, overlaps: Floats, limits: Limits) -> Ints:
+    """Return a new label for each cluster, the same for those that are not set apart.
+
+    near[a, b] and overlaps[a, b] count the edges from cluster a to b. The cluster that is worst
+    above the limits joins the one to which most of its edges go, until none is above.
+    """
+    links = [near.copy(), overlaps.copy()]
+    caps = (limits.near, limits.overlaps)
+    label = np.arange(len(near))
+    alive = np.ones(len(near), bool)
+    while alive.sum() > 1:
+        shares = [_shares(table) / cap for table, cap in zip(links, caps, strict=True)]
+        leaving = np.maximum(
+            *(
+                np.where(alive, 1 / cap - np.diag(share), 0.0)
+                for share, cap in zip(shares, caps, strict=True)
+            )
+        )
+        worst = int(leaving.argmax())
+        if leaving[worst] <= 1.0:
+            break
+        pull = np.where(alive, shares[0][worst] + shares[1][worst], -1.0)
+        pull[worst] = -1.0
+        target = int(pull.argmax())
+        for table in links:
+            table[target] += table[worst]
+            table[:, target] += table[:, worst]
+            table[worst] = table[:, worst] = 0.0
+        label[label == worst] = target
+        alive[worst] = False
+    return np.unique(label, return_inverse=True)[1].astype(np.int64)
+
+
+def _shares(links: Floats) -> Floats:
+    """Return the share of each cluster's edges that goes to each; one without edges keeps them."""
+    total = links.sum(axis=1, keepdims=True)
+    return np.where(total > 0, links / np.maximum(total, 1.0), np.eye(len(links)))
+
+
+def _links(comm: MPI.Comm, edges: Edges, labels: Ints, clusters: int) -> Floats:
+    pairs = labels[edges.row] * clusters + labels[edges.column]
+    counts = np.bincount(pairs, minlength=clusters**2).astype(np.int64)
     total = np.empty_like(counts)
     comm.Allreduce(counts, total, op=MPI.SUM)
-    return float(np.max(np.where(total[0] > 0, total[1] / np.maximum(total[0], 1), 1.0)))
+    return total.reshape(clusters, clusters).astype(np.float64)

@@ -49,7 +49,7 @@ from workflows.read_clustering.spectral.parallel import (
     place_rows,
     split_rows,
 )
-from workflows.read_clustering.spectral.partition import best_partition
+from workflows.read_clustering.spectral.partition import Limits, best_partition
 from workflows.read_clustering.spectral.sketches import (
     TETRAMERS,
     Fragments,
@@ -70,7 +70,8 @@ class Parameters:
     neighbours     nearest neighbours in composition
     composition_weight   weight of the neighbour graph beside the overlaps
     max_clusters   eigenvectors, and clusters, that a component is partitioned into at most
-    max_leaving    share of a cluster's neighbour edges that may leave it
+    max_near_leaving       share of a cluster's neighbour edges that may leave it
+    max_overlaps_leaving   share of a cluster's overlaps that may leave it
     min_fragments  fragments of a component from which on it is partitioned
     """
 
@@ -79,7 +80,8 @@ class Parameters:
     neighbours: int = 20
     composition_weight: float = 0.2
     max_clusters: int = 12
-    max_leaving: float = 0.06
+    max_near_leaving: float = 0.1
+    max_overlaps_leaving: float = 0.0075
     min_fragments: int = 500
 
     @classmethod
@@ -112,7 +114,6 @@ class Solved:
     fragments: int
     eigenvalues: list[float]
     clusters: int
-    leaving: float
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,9 @@ def _solve(
     degree = gather_rows(comm, combined.degrees(*graphs.rows.span(comm.rank)))
     rows = split_rows(degree[members], comm.size)
     edges = select_rows(comm, rows, combined, index)
-    near = select_rows(comm, rows, graphs.near, index)
+    near, overlaps = (
+        select_rows(comm, rows, part, index) for part in (graphs.near, graphs.overlaps)
+    )
     name = f"lanczos-{members[0]}"
     kept = checkpoint.load(name)
     pairs = lowest_eigenpairs(
@@ -260,18 +263,16 @@ def _solve(
         lambda state: _save_state(comm, checkpoint, name, state),
     )
     log.info("eigenvalues %s", np.round(pairs.values, 6).tolist())
-    best = best_partition(comm, pairs.vectors, near, parameters.max_leaving)
+    limits = Limits(parameters.max_near_leaving, parameters.max_overlaps_leaving)
+    best = best_partition(comm, pairs.vectors, near, overlaps, limits)
     position = index[np.arange(*graphs.rows.span(comm.rank))]
     labels = refined_labels(
         comm, rows, place_rows(comm, rows, position, graphs.composition), best.labels
     )
-    clusters = len(np.unique(labels))
-    return labels, Solved(len(members), pairs.values.tolist(), clusters, best.leaving)
+    return labels, Solved(len(members), pairs.values.tolist(), len(np.unique(labels)))
 
 
-def _scattered(
-    comm: MPI.Comm, rows: Rows, kept: dict[str, NDArray[np.float64]]
-) -> State:
+def _scattered(comm: MPI.Comm, rows: Rows, kept: dict[str, NDArray[np.float64]]) -> State:
     whole = State(kept["basis"], kept["values"], int(kept["restarts"])) if kept else None
     whole = comm.bcast(whole, root=0)
     return scatter_state(comm, rows, whole)

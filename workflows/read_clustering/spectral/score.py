@@ -57,8 +57,11 @@ def scores(
     """
     result = {}
     for column, origins in truth.items():
-        known = [(origins[name], cluster) for name, cluster in zip(names, clusters, strict=True)
-                 if name in origins]
+        known = [
+            (origins[name], cluster)
+            for name, cluster in zip(names, clusters, strict=True)
+            if name in origins
+        ]
         result[column] = adjusted_rand_index([k[0] for k in known], [k[1] for k in known])
     return result
 
