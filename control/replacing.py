@@ -10,6 +10,7 @@ from control.attempts import failure_on_record, record_attempt
 from control.settling import IncompleteError
 from control.stack import Stack
 from runtime.clock import now_s
+from runtime.dataflow import stop_waiting
 from runtime.keys import StepKeys
 
 
@@ -33,6 +34,7 @@ def replace(
         sentence = f"{sentence.rstrip('.')}. {tried}"
     ended = {"status": "failed", "reason": sentence, "ended_s": now_s()}
     stack.ledger.set(f"run#{run}", f"step#{step}", ended)
+    stop_waiting(stack.aws, stack.ledger, run, f"The run failed: {sentence}")
     return answer | {"verdict": "failed", "reason": sentence}
 
 

@@ -28,6 +28,7 @@ from placement.books import PriceBook, default_books
 from reporting.html import render
 from reporting.report import check_totals, parse_report
 from runtime.clock import iso, now_s
+from runtime.dataflow import STOPPED
 from runtime.keys import RunKeys, StepKeys, step_execution_name
 
 # States entered in one run of the workflow machine: Admit, Verdict, Plan, Steps, Report, Outcome
@@ -72,14 +73,14 @@ def _steps(stack: Stack, run: str) -> list[Json]:
 
 def _reason(steps: Sequence[Json], failure: Mapping[str, Any]) -> str:
     for step in steps:
-        if step.get("reason"):
+        if step["status"] == "failed" and step.get("reason"):
             return str(step["reason"])
     return readable_reason(failure)
 
 
 def _stop_steps(stack: Stack, run_item: Json, steps: Sequence[Json]) -> None:
     for item in steps:
-        if item["status"] in {"done", "failed"}:
+        if item["status"] in {"done", "failed", STOPPED}:
             continue
         executions = run_item["execution"].rsplit(":", 2)[0]
         name = step_execution_name(run_item["run"], item["step"])
@@ -87,7 +88,7 @@ def _stop_steps(stack: Stack, run_item: Json, steps: Sequence[Json]) -> None:
         if item["status"] == "running":
             reason = "The run failed in another step."
             record_attempt(stack, run_item["run"], item["step"], item["attempt"], "failed", reason)
-        ended = {"status": "stopped", "ended_s": now_s()}
+        ended = {"status": STOPPED, "ended_s": now_s()}
         stack.ledger.set(item["pk"], item["sk"], ended)
 
 

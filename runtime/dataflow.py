@@ -16,6 +16,7 @@ from runtime.clock import now_s
 from runtime.ledger import Ledger
 from runtime.requests import Aws
 
+STOPPED = "stopped"  # the status of a step whose run has failed before it could start
 # A token whose wait is over, in any of the ways that Step Functions says so: nothing to send to.
 TOKEN_IS_SPENT = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
@@ -23,7 +24,24 @@ TOKEN_IS_SPENT = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 def store_token(aws: Aws, ledger: Ledger, run: str, step: str, token: str) -> None:
     """Keep a step's token, and send it at once if nothing is waited for."""
     item = ledger.set(f"run#{run}", f"step#{step}", {"token": token})
-    _release_if_ready(aws, ledger, item)
+    if item.get("status") == STOPPED:
+        send_failure(aws, token, "RunFailed", item["reason"])
+    else:
+        _release_if_ready(aws, ledger, item)
+
+
+def stop_waiting(aws: Aws, ledger: Ledger, run: str, reason: str) -> None:
+    """End the wait of every step of a run that has failed: their inputs will never come.
+
+    On AWS the Map over the steps fails with its first failure and aborts the others by itself; an
+    interpreter that waits for all of them would wait for ever.
+    """
+    for item in ledger.query(f"run#{run}", "step#"):
+        if item["status"] == "waiting":
+            fields = {"status": STOPPED, "reason": reason, "ended_s": now_s()}
+            item = ledger.set(item["pk"], item["sk"], fields)  # noqa: PLW2901
+            if "token" in item:
+                send_failure(aws, item["token"], "RunFailed", reason)
 
 
 def release_successors(
@@ -36,7 +54,7 @@ def release_successors(
 
 
 def _release_if_ready(aws: Aws, ledger: Ledger, item: dict[str, Any]) -> None:
-    if item.get("waiting") or "token" not in item:
+    if item.get("waiting") or "token" not in item or item.get("status") == STOPPED:
         return
     if "ready_s" not in item:
         ledger.set(item["pk"], item["sk"], {"ready_s": now_s()})

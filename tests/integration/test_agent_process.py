@@ -74,17 +74,15 @@ def succeeded(verdict: dict[str, Any], job: PartJob) -> bool:
     )
 
 
-def test_jobs_go_through_and_the_cluster_is_announced(
+def test_a_job_goes_through_and_the_cluster_is_announced(
     desk: Desk, kind: str, platform: str, parts: Parts, aws: Aws
 ) -> None:
     begun_s = time.time()
-    first, second = parts.map("upper"), parts.map("upper", tasks=1)
-    waiting = [desk.wait_for(first), desk.wait_for(second)]
+    job = parts.map("upper")
+    waiting = desk.wait_for(job)
     desk.start_agent(kind)
-    assert succeeded(waiting[0].verdict(), first), desk.log()
-    assert succeeded(waiting[1].verdict(), second), desk.log()
-    assert first.texts == [f"TEXT {number}\n" for number in range(4)]
-    assert second.texts == ["TEXT 0\n"]
+    assert succeeded(waiting.verdict(), job), desk.log()
+    assert job.texts == [f"TEXT {number}\n" for number in range(4)]
     until(lambda: desk.jobs(platform) == [], "an empty ledger")
     assert desk.messages(desk.queue_url) == 0
     announced = Ledger(aws, TABLE).get("cluster", platform)

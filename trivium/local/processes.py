@@ -119,9 +119,13 @@ class Processes:
         left = list(processes)
         while left and time.monotonic() < deadline:
             time.sleep(0.05)
-            for child in self._children:
-                child.poll()
+            self._reap()
             left = [process for process in left if _runs(process)]
+        self._reap()
+
+    def _reap(self) -> None:
+        for child in self._children:
+            child.poll()
 
     @property
     def _mark(self) -> str:

@@ -60,6 +60,7 @@ def configuration(folder: Path, user: str, ports: tuple[int, int], slots: int) -
         "SelectTypeParameters": "CR_Core",
         "SchedulerType": "sched/builtin",
         "SchedulerParameters": "batch_sched_delay=0,sched_interval=2",
+        "SlurmdParameters": "config_overrides",  # slots may be more than this machine has cores
         "ReturnToService": 2,
         "EnforcePartLimits": "ALL",  # what can never run is refused, not kept pending
         "MinJobAge": 300,

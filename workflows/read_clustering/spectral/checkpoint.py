@@ -31,7 +31,7 @@ class Checkpoint:
         path = self._path(name)
         unfinished = path.with_suffix(".unfinished")
         with unfinished.open("wb") as file:
-            np.savez(file, **dict(arrays))
+            np.savez(file, allow_pickle=False, **arrays)
         unfinished.replace(path)
 
     def load(self, name: str) -> dict[str, NDArray[Any]] | None:

@@ -73,7 +73,7 @@ def _smallest_rows(total: int, row: Ints, column: Ints) -> Ints:
     graph = coo_array((np.ones(len(row), np.int8), (row, column)), shape=(total, total))
     labels = connected_components(graph, directed=False)[1]
     first = np.unique(labels, return_index=True)[1]
-    return first[labels].astype(np.int64)
+    return np.asarray(first[labels], np.int64)
 
 
 class Operator:

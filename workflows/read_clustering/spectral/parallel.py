@@ -31,9 +31,11 @@ class Rows:
 
     @property
     def total(self) -> int:
+        """Return how many rows there are on all ranks."""
         return self.bounds[-1]
 
     def span(self, rank: int) -> tuple[int, int]:
+        """Return a rank's first row and the one after its last."""
         return self.bounds[rank], self.bounds[rank + 1]
 
     def owners(self, rows: Ints) -> Ints:

@@ -10,7 +10,7 @@
 """
 
 import logging
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -65,14 +65,14 @@ log = logging.getLogger("spectral")
 class Parameters:
     """The setting of the clustering; one for all data.
 
-    min_shared     hashes that two fragments share to overlap
-    reach          fragments that each one is paired with for one hash
-    neighbours     nearest neighbours in composition
-    composition_weight   weight of the neighbour graph beside the overlaps
-    max_clusters   eigenvectors, and clusters, that a component is partitioned into at most
-    max_near_leaving       share of a cluster's neighbour edges that may leave it
-    max_overlaps_leaving   share of a cluster's overlaps that may leave it
-    min_fragments  fragments of a component from which on it is partitioned
+    min_shared            hashes that two fragments share to overlap
+    reach                 fragments that each one is paired with for one hash
+    neighbours            nearest neighbours in composition
+    composition_weight    weight of the neighbour graph beside the overlaps
+    max_clusters          eigenvectors, and clusters, that a component is cut into at most
+    max_near_leaving      share of a cluster's neighbour edges that may leave it
+    max_overlaps_leaving  share of a cluster's overlaps that may leave it
+    min_fragments         fragments of a component from which on it is cut
     """
 
     min_shared: int = 3
@@ -81,7 +81,7 @@ class Parameters:
     composition_weight: float = 0.2
     max_clusters: int = 12
     max_near_leaving: float = 0.1
-    max_overlaps_leaving: float = 0.0075
+    max_overlaps_leaving: float = 0.006
     min_fragments: int = 500
 
     @classmethod
@@ -92,7 +92,7 @@ class Parameters:
             UserError: a name is unknown or a value is no positive number.
 
         """
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        kinds = {name: type(value) for name, value in asdict(cls()).items()}
         found = {}
         for word in words:
             name, _, value = word.partition("=")
@@ -282,7 +282,7 @@ def _save_state(comm: MPI.Comm, checkpoint: Checkpoint, name: str, state: State)
     whole = gather_state(comm, state)
     checkpoint.save(
         name,
-        {"basis": whole.basis, "values": whole.values, "restarts": np.int64(whole.restarts)},
+        {"basis": whole.basis, "values": whole.values, "restarts": np.array(whole.restarts)},
     )
 
 
@@ -297,7 +297,7 @@ def _save_graphs(comm: MPI.Comm, checkpoint: Checkpoint, graphs: Graphs) -> None
         {
             "component": graphs.component,
             "whole": graphs.whole,
-            "overlap_count": np.int64(graphs.overlap_count),
+            "overlap_count": np.array(graphs.overlap_count),
             "pool": graphs.pool,
             "composition": gather_rows(comm, graphs.composition),
             **columns,

@@ -33,8 +33,7 @@ def read_truth(path: Path) -> dict[str, dict[str, str]]:
         UserError: the file has no second column, or a line has too few.
 
     """
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
         lines = csv.reader(file, delimiter="\t")
         header = next(lines, [])
         if len(header) < 2:  # noqa: PLR2004 - an id and what is known of it

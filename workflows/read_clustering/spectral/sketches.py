@@ -1,5 +1,6 @@
 """Sketch shards as the ranks read them, each its share of the files."""
 
+import itertools
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class Fragments:
 
     @property
     def rows(self) -> Ints:
+        """Return the global row of each of these fragments."""
         return np.arange(self.first, self.first + len(self.tetra), dtype=np.int64)
 
 
@@ -62,7 +64,7 @@ def read_names(path: Path) -> list[bytes]:
     with np.load(path) as shard:
         text = shard["name_bytes"].tobytes()
         offsets = shard["name_offsets"].tolist()
-    return [text[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
+    return [text[start:end] for start, end in itertools.pairwise(offsets)]
 
 
 def _file_bounds(sizes_bytes: list[int], ranks: int) -> list[int]:
