@@ -108,7 +108,7 @@ def _summary(
 
 def _scored(names: list[bytes], clusters: list[int], truth: Path) -> dict[str, Any]:
     found = scores([name.decode() for name in names], clusters, read_truth(truth))
-    column = next((name for name in SCORED_BY if name in found), sorted(found)[0])
+    column = next((name for name in SCORED_BY if name in found), min(found))
     return {
         "adjusted_rand_index": found[column],
         "adjusted_rand_index_by": column,

@@ -29,8 +29,9 @@ def compositions(
 
     A read has some hundred 4-mers, too few to tell genomes apart, but the reads that it overlaps
     come from the same place. So counts are first averaged over the overlaps in each patch, 32
-    steps of a walk that stays with the same chance as it goes on to each neighbour. Square roots of the
-    frequencies make the sampling noise of rare and frequent 4-mers equal (Hellinger distance).
+    steps of a walk that stays with the same chance as it goes on to each neighbour. Square roots
+    of the frequencies make the sampling noise of rare and frequent 4-mers equal (Hellinger
+    distance).
     """
     smooth = _smoothed(comm, rows, overlaps, tetra.astype(np.float64))
     roots = np.sqrt(smooth / np.maximum(smooth.sum(axis=1, keepdims=True), 1.0))

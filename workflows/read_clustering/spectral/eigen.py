@@ -4,9 +4,9 @@ K. Wu and H. Simon, Thick-restart Lanczos method for large symmetric eigenvalue 
 Matrix Anal. Appl. 22 (2000), doi:10.1137/S0895479898334605. Works on S = D^-1/2 W D^-1/2, whose
 highest eigenvectors are the lowest of L = I - S. Of a connected graph the one with eigenvalue 0
 is known, D^1/2 1; all others are kept orthogonal to it from the start, as they are to each other
-by two passes of Gram-Schmidt at every step.
+by Gram-Schmidt at every step.
 
-One step takes a product with S and 4 m n operations for a basis of m vectors of n rows.
+One step takes a product with S and about 4 m n operations for a basis of m vectors of n rows.
 """
 
 from collections.abc import Callable
@@ -36,14 +36,15 @@ class Eigenpairs:
 
     values: Floats
     vectors: Floats
+    restarts: int
 
 
 @dataclass(frozen=True)
 class State:
-    """A Lanczos process after `restarts` restarts: `kept` vectors and the one to go on with.
+    """A Lanczos process after `restarts` restarts.
 
-    basis is (1 + kept + 1) x rows, the known eigenvector first; projected is kept + 1 square, of
-    which the last row is still to be filled.
+    basis is (1 + kept + 1) x rows: the known eigenvector, the kept approximate ones with their
+    values, and the vector to go on with.
     """
 
     basis: Floats
@@ -65,6 +66,7 @@ class NormalisedAdjacency:
         self.known = self._roots / np.sqrt(ordered_sum(comm, _blocks(self._roots)))[0, 0]
 
     def times(self, vector: Floats) -> Floats:
+        """Return this rank's rows of S times a vector, of which it gives its rows."""
         return self._weights.times(vector / self._roots) / self._roots
 
 
@@ -99,6 +101,7 @@ def lowest_eigenpairs(
             return Eigenpairs(
                 np.concatenate((np.zeros(1), 1.0 - values[:wanted])),
                 np.concatenate((basis[:1], found)).T,
+                state.restarts,
             )
         kept = wanted + (size - wanted) // 2
         rotated = vectors[:, :kept].T @ basis[1:-1]
@@ -124,7 +127,7 @@ def scatter_state(comm: MPI.Comm, rows: Rows, state: State) -> State:
 def _first_state(comm: MPI.Comm, rows: Rows, matrix: NormalisedAdjacency) -> State:
     start = _random_vector(comm, rows, 0)
     basis = matrix.known[None, :]
-    start, _ = _orthogonalised(comm, basis, start)
+    start, _ = _orthogonalised(comm, basis, start, 0)
     return State(np.concatenate((basis, start[None, :] / _norm(comm, start))), np.zeros(0), 0)
 
 
@@ -140,14 +143,16 @@ def _extended(
     residue = 0.0
     for step in range(kept, size):
         product = matrix.times(basis[step + 1])
-        product, along = _orthogonalised(comm, basis[: step + 2], product)
+        # Right after a restart all vectors couple with the new one, later the last two do.
+        coupled = 0 if step == kept else step
+        product, along = _orthogonalised(comm, basis[: step + 2], product, coupled)
         projected[: step + 1, step] = projected[step, : step + 1] = along[1:]
         residue = _norm(comm, product)
         if residue < BREAKDOWN:
             # The space is invariant: any new direction goes on, without a link to the old ones.
             residue = 0.0
             product, _ = _orthogonalised(
-                comm, basis[: step + 2], _random_vector(comm, rows, step + 1)
+                comm, basis[: step + 2], _random_vector(comm, rows, step + 1), 0
             )
             remaining = _norm(comm, product)
             product = product if remaining < BREAKDOWN else product / remaining
@@ -157,13 +162,19 @@ def _extended(
     return basis, projected, residue
 
 
-def _orthogonalised(comm: MPI.Comm, basis: Floats, vector: Floats) -> tuple[Floats, Floats]:
-    """Return the part of the vector that is orthogonal to the basis, and its coefficients."""
+def _orthogonalised(
+    comm: MPI.Comm, basis: Floats, vector: Floats, coupled: int
+) -> tuple[Floats, Floats]:
+    """Return the part of the vector that is orthogonal to the basis, and its coefficients.
+
+    The vectors from `coupled` on, along which it is long, are taken off first; what rounding
+    leaves along all of them goes in a second pass.
+    """
     along = np.zeros(len(basis))
-    for _ in range(2):
-        part = ordered_sum(comm, block_products(basis, vector[None, :]))[:, 0]
-        vector = vector - part @ basis
-        along += part
+    for first in (coupled, 0):
+        part = ordered_sum(comm, block_products(basis[first:], vector[None, :]))[:, 0]
+        vector = vector - part @ basis[first:]
+        along[first:] += part
     return vector, along
 
 

@@ -5,8 +5,9 @@ import numpy as np
 from workflows.read_clustering.spectral.parallel import Floats, Ints
 
 STARTS = 4
-MAX_ROUNDS = 100
-SEEDING_ROWS = 20_000
+SEEDING_ROUNDS = 100
+FINAL_ROUNDS = 10
+SEEDING_ROWS = 5_000
 SEED = 20240229
 
 
@@ -14,15 +15,17 @@ def cluster_directions(vectors: Floats, clusters: int) -> Ints:
     """Cluster the rows of `vectors`, scaled to length one: labels 0 to clusters - 1, int64[n].
 
     Centres are sought from several k-means++ seedings (Arthur and Vassilvitskii 2007) on at most
-    20,000 evenly spaced rows, and the best of them are then refined on all rows.
+    5,000 evenly spaced rows, and the best of them are then refined on all rows.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     points = vectors / np.where(lengths > 0, lengths, 1.0)
     sample = points[:: 1 + (len(points) - 1) // SEEDING_ROWS]
     random = np.random.default_rng(SEED)
-    starts = [_lloyd(sample, _seeds(sample, clusters, random)) for _ in range(STARTS)]
+    starts = [
+        _lloyd(sample, _seeds(sample, clusters, random), SEEDING_ROUNDS) for _ in range(STARTS)
+    ]
     centres = min(starts, key=lambda found: found[1])[0]
-    centres = _lloyd(points, centres)[0]
+    centres = _lloyd(points, centres, FINAL_ROUNDS)[0]
     return _nearest(points, centres)[0]
 
 
@@ -38,9 +41,9 @@ def _seeds(points: Floats, clusters: int, random: np.random.Generator) -> Floats
     return np.array(chosen)
 
 
-def _lloyd(points: Floats, centres: Floats) -> tuple[Floats, float]:
-    """Return centres that no longer move, and the sum of squared distances to them."""
-    for _ in range(MAX_ROUNDS):
+def _lloyd(points: Floats, centres: Floats, rounds: int) -> tuple[Floats, float]:
+    """Return centres after some rounds or when they rest, and the sum of squared distances to them."""
+    for _ in range(rounds):
         labels, distance = _nearest(points, centres)
         sizes = np.bincount(labels, minlength=len(centres))
         sums = np.stack(

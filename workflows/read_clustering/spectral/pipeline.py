@@ -12,6 +12,7 @@
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 import numpy as np
@@ -57,6 +58,7 @@ from workflows.read_clustering.spectral.sketches import (
 )
 
 EDGE_COLUMNS = ("row", "column", "weight")
+SAVE_EVERY_S = 5.0
 
 log = logging.getLogger("spectral")
 
@@ -260,9 +262,9 @@ def _solve(
         edges,
         parameters.max_clusters,
         None if kept is None else _scattered(comm, rows, kept),
-        lambda state: _save_state(comm, checkpoint, name, state),
+        _Saver(comm, checkpoint, name),
     )
-    log.info("eigenvalues %s", np.round(pairs.values, 6).tolist())
+    log.info("%d restarts, eigenvalues %s", pairs.restarts, np.round(pairs.values, 6).tolist())
     limits = Limits(parameters.max_near_leaving, parameters.max_overlaps_leaving)
     best = best_partition(comm, pairs.vectors, near, overlaps, limits)
     position = index[np.arange(*graphs.rows.span(comm.rank))]
@@ -278,12 +280,23 @@ def _scattered(comm: MPI.Comm, rows: Rows, kept: dict[str, NDArray[np.float64]])
     return scatter_state(comm, rows, whole)
 
 
-def _save_state(comm: MPI.Comm, checkpoint: Checkpoint, name: str, state: State) -> None:
-    whole = gather_state(comm, state)
-    checkpoint.save(
-        name,
-        {"basis": whole.basis, "values": whole.values, "restarts": np.array(whole.restarts)},
-    )
+class _Saver:
+    """Keeps the state of a Lanczos process, not more often than every five seconds."""
+
+    def __init__(self, comm: MPI.Comm, checkpoint: Checkpoint, name: str) -> None:
+        self._comm, self._checkpoint, self._name = comm, checkpoint, name
+        self._saved_s = monotonic()
+
+    def __call__(self, state: State) -> None:
+        now_s = self._comm.bcast(monotonic(), root=0)
+        if now_s - self._comm.bcast(self._saved_s, root=0) < SAVE_EVERY_S:
+            return
+        self._saved_s = now_s
+        whole = gather_state(self._comm, state)
+        restarts = np.array(whole.restarts)
+        self._checkpoint.save(
+            self._name, {"basis": whole.basis, "values": whole.values, "restarts": restarts}
+        )
 
 
 def _save_graphs(comm: MPI.Comm, checkpoint: Checkpoint, graphs: Graphs) -> None:
