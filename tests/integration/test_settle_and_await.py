@@ -16,7 +16,6 @@ from typing import Any
 import boto3
 import pytest
 
-from control.reporting import report_run
 from control.stack import Stack
 from runtime.batch import Batch, Call, Part, run_batch
 from runtime.clock import now_s
@@ -185,20 +184,21 @@ def test_a_wrong_input_ends_the_run_with_its_sentence_and_on_no_other_platform(r
     assert [one["outcome"] for one in run.attempts("pieces")] == ["failed"]
 
 
-def test_the_other_steps_of_a_failed_run_are_stopped(run: Run) -> None:
+def test_the_other_steps_of_a_failed_run_stop_waiting(run: Run) -> None:
     steps = run.begin(policy="all-lambda")
     run.stack.ledger.set(f"run#{run.name}", "step#pieces", {"placements": [RAY]})
     executions = run.start(steps)
     token = run.machines.message("RayQueue")["token"]
     boto3.client("stepfunctions").send_task_failure(taskToken=token, error="JobLost", cause="gone")
-    assert run.machines.wait(executions["pieces"]).status == "FAILED"
-    stopped: list[str] = []
-    run.stack.aws.client("stepfunctions").meta.events.register(
-        "provide-client-params.stepfunctions.StopExecution",
-        lambda params, **_: stopped.append(params["executionArn"]),
-    )
-    report_run(run.stack, run.name, {"Error": "StepFailed", "Cause": "Step pieces failed."})
-    assert set(stopped) == {executions[step] for step in ("words", "sizes", "summary")}
+    ended = run.wait(executions)
+    assert {step: (one.status, one.error) for step, one in ended.items()} == {
+        "pieces": ("FAILED", "StepFailed"),
+        "words": ("FAILED", "RunFailed"),
+        "sizes": ("FAILED", "RunFailed"),
+        "summary": ("FAILED", "RunFailed"),
+    }
+    report = run.report({"Error": "RunFailed", "Cause": "The run failed."})
+    assert report["reason"] == ended["pieces"].cause
     assert {step: run.item(step)["status"] for step in steps} == {
         "pieces": "failed",
         "words": "stopped",

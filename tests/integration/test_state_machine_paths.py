@@ -270,7 +270,7 @@ def test_a_transient_error_is_tried_again_after_a_growing_wait(
     assert all(0 <= wait <= 4 for wait in step.waited_s)  # full jitter over 1, 2, 4 s
 
 
-@pytest.mark.parametrize("name", ["Await", "Place", "Replace"])
+@pytest.mark.parametrize("name", ["Await", "Replace"])
 def test_an_error_that_stays_ends_the_step(step: Interpreter, name: str) -> None:
     if name == "Replace":
         step.functions["Settle"] = failing(1, "IncompleteError", lambda _: {})
@@ -280,11 +280,29 @@ def test_an_error_that_stays_ends_the_step(step: Interpreter, name: str) -> None
     assert step.names().count(name) == 7  # the first try and six more
 
 
+def test_a_step_that_cannot_be_placed_is_replaced_until_it_is_given_up(step: Interpreter) -> None:
+    step.functions["Place"] = failing(99, "ClientError", lambda _: {})
+    step.functions["Replace"] = lambda p: (replaced if p["attempt"] == 1 else given_up)(p)
+    ended = run(step)
+    assert (ended.status, ended.cause) == ("FAILED", "Step s failed: it is so.")
+    assert step.names() == ["Await"] + 2 * (7 * ["Place"] + ["Replace"])
+
+
 def test_a_mistake_in_a_function_is_not_tried_again(step: Interpreter) -> None:
     step.functions["Place"] = failing(99, "KeyError", lambda _: {})
+    step.functions["Replace"] = given_up
+    assert run(step).status == "FAILED"
+    assert step.names() == ["Await", "Place", "Replace"]
+    assert step.called[-1][1]["failure"]["Error"] == "KeyError"
+
+
+def test_a_wait_that_is_ended_with_a_failure_ends_the_step(step: Interpreter) -> None:
+    step.functions["Await"] = lambda payload: boto3.client("stepfunctions").send_task_failure(
+        taskToken=payload["token"], error="RunFailed", cause="Another step failed."
+    )
     ended = run(step)
-    assert (ended.status, ended.error) == ("FAILED", "KeyError")
-    assert step.names() == ["Await", "Place"]
+    assert (ended.status, ended.error) == ("FAILED", "RunFailed")
+    assert step.names() == ["Await"]
 
 
 # --- the workflow machine; Step is a stand-in function (see tests/integration/interpreter.py) ---

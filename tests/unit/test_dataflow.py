@@ -14,6 +14,7 @@ from runtime.dataflow import (
     send_failure,
     send_heartbeat,
     send_success,
+    stop_waiting,
     store_token,
 )
 from runtime.ledger import Ledger
@@ -54,6 +55,7 @@ class Tokens:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.failed: list[tuple[str, str]] = []
         self.error: str | None = None
 
     def client(self, _: str) -> "Tokens":
@@ -66,6 +68,7 @@ class Tokens:
     def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> None:  # noqa: N803
         assert len(error) <= 256
         assert len(cause) <= 32_768
+        self.failed.append((taskToken, cause))
         self._answer(taskToken)
 
     def send_task_heartbeat(self, *, taskToken: str) -> None:  # noqa: N803
@@ -124,9 +127,9 @@ def test_any_interleaving_starts_every_step_after_its_predecessors(
     assert {token.removeprefix("token ") for token in tokens.sent} == set(before)
 
 
-def given_steps(stack: Stack, before: dict[str, set[str]]) -> None:
+def given_steps(stack: Stack, before: dict[str, set[str]], **more: str) -> None:
     for step, waiting in before.items():
-        fields = {"waiting": waiting} if waiting else {}
+        fields = more | ({"waiting": waiting} if waiting else {})
         stack.ledger.put(f"run#{RUN}", f"step#{step}", fields)
 
 
@@ -157,6 +160,25 @@ def test_the_moment_at_which_a_step_became_ready_is_kept_once(stack: Stack) -> N
     again = stack.ledger.get(f"run#{RUN}", "step#a") or {}
     assert again["ready_s"] == item["ready_s"]
     assert again["token"] == "second"
+
+
+def test_a_failed_run_ends_every_wait_and_starts_nothing_any_more(stack: Stack) -> None:
+    before = {"a": set[str](), "b": {"a"}, "c": {"b"}, "d": {"b"}}
+    given_steps(stack, before, status="waiting")
+    stack.ledger.set(f"run#{RUN}", "step#a", {"status": "failed"})
+    tokens = Tokens()
+    aws = cast("Aws", tokens)
+    store_token(aws, stack.ledger, RUN, "b", "b")
+    for _ in range(2):
+        stop_waiting(aws, stack.ledger, RUN, "The run failed: it is so.")
+    assert tokens.failed == [("b", "The run failed: it is so.")]
+    # Await of a step may come after the failure, and Settle of a predecessor as well.
+    store_token(aws, stack.ledger, RUN, "c", "c")
+    assert tokens.failed[1:] == [("c", "The run failed: it is so.")]
+    release_successors(aws, stack.ledger, RUN, "a", ["b"])
+    assert tokens.sent == ["b", "c"]
+    statuses = [item["status"] for item in stack.ledger.query(f"run#{RUN}", "step#")]
+    assert statuses == ["failed", "stopped", "stopped", "stopped"]
 
 
 @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])

@@ -162,7 +162,7 @@ def test_every_call_of_a_function_is_retried_with_backoff_jitter_and_a_limit(mac
 
 def test_a_failed_part_is_replaced_and_a_failed_run_is_reported() -> None:
     step, workflow = definition("step")["States"], definition("workflow")["States"]
-    for name in ("Parts", "Settle"):
+    for name in ("Place", "Parts", "Settle"):
         (catch,) = step[name]["Catch"]
         assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "Replace")
     for name in ("Plan", "Steps"):
