@@ -19,6 +19,7 @@ SMOOTHING_STEPS = 32
 DIMENSIONS = 10
 NO_VARIANCE = 1e-12
 QUERY_ROWS = 4096
+LEAF_POINTS = 64
 WIDEST_QUERY = 1280
 
 
@@ -90,10 +91,11 @@ def _nearest_outside(
     A row inside a patch so large that its WIDEST_QUERY nearest hold fewer has fewer pairs.
     """
     found_rows, found_columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    tree = cKDTree(points) if len(points) else None
-    width = min(2 * neighbours, len(points))
+    tree = cKDTree(points, LEAF_POINTS, balanced_tree=False) if len(points) else None
+    widest = min(WIDEST_QUERY, len(points))
+    width = min(2 * neighbours, widest)
     while tree is not None and len(queried):
-        last_round = 4 * width > min(WIDEST_QUERY, len(points))
+        last_round = width == widest
         unanswered = []
         for start in range(0, len(queried), QUERY_ROWS):
             rows = queried[start : start + QUERY_ROWS]
@@ -106,5 +108,5 @@ def _nearest_outside(
             found_columns.append(nearest[row, place])
             unanswered.append(rows[~enough])
         queried = np.concatenate(unanswered)
-        width = min(4 * width, len(points))
+        width = min(4 * width, widest)
     return np.concatenate(found_rows), np.concatenate(found_columns).astype(np.int64)

@@ -42,7 +42,7 @@ def _seeds(points: Floats, clusters: int, random: np.random.Generator) -> Floats
 
 
 def _lloyd(points: Floats, centres: Floats, rounds: int) -> tuple[Floats, float]:
-    """Return centres after some rounds or when they rest, and the sum of squared distances to them."""
+    """Return centres after some rounds, or at rest, and the sum of squared distances to them."""
     for _ in range(rounds):
         labels, distance = _nearest(points, centres)
         sizes = np.bincount(labels, minlength=len(centres))

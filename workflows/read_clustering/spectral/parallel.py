@@ -140,7 +140,7 @@ def stop_all_ranks_on_error() -> None:
 
     def abort(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, UserError):
-            sys.stderr.write(f"rank {MPI.COMM_WORLD.rank}: {error}\n")
+            sys.stderr.write(f"UserError: {error}\n")
         else:
             sys.stderr.write(f"rank {MPI.COMM_WORLD.rank}:\n")
             plain(kind, error, trace)

@@ -1,0 +1,187 @@
+"""The program `spectral` under real mpirun: the same clusters on any number of ranks."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workflows.read_clustering import sketch
+from workflows.read_clustering.simulate import Genome, ReadModel, Record, fastq, simulate, truth
+
+TIMEOUT_S = 240
+MPIRUN = Path(sys.executable).parent / "mpirun"
+ENVIRONMENT = {
+    **os.environ,
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def _random_codes(random, bases, gc):
+    return random.choice(4, bases, p=[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2]).astype(np.uint8)
+
+
+def _genomes():
+    """Return two genomes at 2x, apart in GC content, and a small one at 25x."""
+    random = np.random.default_rng(7)
+    kinds = [("thin_at", 150_000, 0.42, 2.0), ("thin_gc", 150_000, 0.53, 2.0)]
+    kinds.append(("deep", 6_000, 0.45, 25.0))
+    return [
+        Genome(name, name, coverage, (Record(name, _random_codes(random, bases, gc)),))
+        for name, bases, gc, coverage in kinds
+    ]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Return a folder with three sketch shards and a truth."""
+    folder = tmp_path_factory.mktemp("inputs")
+    genomes = _genomes()
+    pairs = simulate(genomes, ReadModel(), 5)
+    mates = [fastq(pairs, mate, "s").splitlines(keepends=True) for mate in (0, 1)]
+    size = 4 * (len(mates[0]) // 4 // 3 + 1)
+    for number in range(3):
+        span = slice(number * size, (number + 1) * size)
+        first, second = (mate[span] for mate in mates)
+        shard = folder / f"{number:05d}.paired.fastq.gz"
+        lines = [
+            line
+            for start in range(0, len(first), 4)
+            for line in (*first[start : start + 4], *second[start : start + 4])
+        ]
+        shard.write_bytes(gzip.compress(b"".join(lines)))
+        sketch.run([shard], folder / f"{number:05d}.npz")
+        shard.unlink()
+    (folder / "s.truth.tsv").write_text(truth(pairs, genomes, "s"))
+    return folder
+
+
+def _command(ranks, inputs, output, checkpoint, *parameters):
+    words = [str(MPIRUN), "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
+    words += [sys.executable, "-m", "hpc.spectral", "--inputs", str(inputs)]
+    words += ["--output", str(output), "--checkpoint", str(checkpoint)]
+    return words + [word for name in parameters for word in ("--parameter", name)]
+
+
+def _run(ranks, inputs, folder, *parameters):
+    done = subprocess.run(
+        _command(ranks, inputs, folder / "out", folder / "checkpoint", *parameters),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+    return _result(folder), (folder / "out" / "clusters.tsv.gz").read_bytes()
+
+
+def _result(folder):
+    return json.loads((folder / "out" / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def single(inputs, tmp_path_factory):
+    """Return what one rank finds."""
+    return _run(1, inputs, tmp_path_factory.mktemp("single"))
+
+
+def test_thin_and_deep_genomes_are_found_together(single):
+    result, _ = single
+    assert result["adjusted_rand_index_by"] == "genus"
+    assert result["adjusted_rand_index"] > 0.95
+    assert result["whole_components"] >= 1
+    assert [solved["clusters"] for solved in result["solved"]] == [2]
+
+
+def test_the_table_lists_the_fragments_in_the_order_of_the_input(single, inputs):
+    _, table = single
+    ids = [line.split("\t")[0] for line in gzip.decompress(table).decode().splitlines()]
+    known = [line.split("\t")[0] for line in (inputs / "s.truth.tsv").read_text().splitlines()]
+    assert ids == ["read_id", *known[1:]]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_any_number_of_ranks_gives_the_same_clusters(ranks, inputs, single, tmp_path):
+    expected, table = single
+    result, found = _run(ranks, inputs, tmp_path)
+    assert found == table
+    for ours, theirs in zip(result["solved"], expected["solved"], strict=True):
+        assert np.allclose(ours["eigenvalues"], theirs["eigenvalues"], rtol=0, atol=1e-8)
+
+
+def test_a_killed_job_goes_on_from_its_checkpoint_on_another_number_of_ranks(
+    inputs, single, tmp_path
+):
+    expected, table = single
+    command = _command(2, inputs, tmp_path / "out", tmp_path / "checkpoint")
+    job = subprocess.Popen(
+        command,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
+    )
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not list(tmp_path.glob("checkpoint/*.npz")) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    assert not (tmp_path / "out" / "result.json").exists()
+    result, found = _run(3, inputs, tmp_path)
+    assert result["resumed"]
+    assert not expected["resumed"]
+    assert found == table
+
+
+def test_a_changed_parameter_starts_afresh(inputs, tmp_path):
+    _run(1, inputs, tmp_path)
+    result, _ = _run(1, inputs, tmp_path, "neighbours=10")
+    assert not result["resumed"]
+
+
+def test_a_broken_shard_on_one_rank_ends_the_whole_job_with_its_name(inputs, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for path in inputs.glob("*.npz"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "99999.npz").write_bytes((inputs / "00000.npz").read_bytes()[:200_000])
+    done = subprocess.run(
+        _command(2, folder, tmp_path / "out", tmp_path / "checkpoint"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode != 0
+    assert "UserError: 99999.npz is not a sketch shard" in done.stderr
+
+
+@pytest.mark.parametrize("fragments", [0, 1, 40])
+def test_few_fragments_are_a_result_too(fragments, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pairs = simulate(_genomes(), ReadModel(), 5)
+    mates = [fastq(pairs, mate, "s").splitlines(keepends=True) for mate in (0, 1)]
+    lines = [
+        line
+        for start in range(0, 4 * fragments, 4)
+        for mate in mates
+        for line in mate[start : start + 4]
+    ]
+    shard = tmp_path / "00000.paired.fastq.gz"
+    shard.write_bytes(gzip.compress(b"".join(lines)))
+    sketch.run([shard], folder / "00000.npz")
+    result, table = _run(2, folder, tmp_path)
+    assert result["fragments"] == fragments
+    assert len(gzip.decompress(table).splitlines()) == fragments + 1
+    assert result["clusters"] <= fragments
