@@ -81,10 +81,14 @@ class Watch:
     def _progress(self, item: dict[str, Any], attempts: list[dict[str, Any]]) -> StepProgress:
         number = int(item.get("attempt", 1))
         parts = item["placements"][number - 1]
-        usd = sum(
-            (Decimal(one["usd"]) for one in attempts if one["step"] == item["step"]), Decimal(0)
-        )
         state = STATES[item["status"]]
+        # The attempt under way is on record for a moment before its step is done.
+        counted = [
+            one
+            for one in attempts
+            if one["step"] == item["step"] and (state != "running" or one["attempt"] != number)
+        ]
+        usd = sum((Decimal(one["usd"]) for one in counted), Decimal(0))
         tasks, done = int(item["tasks"]), int(item["tasks"])
         if state == "running":
             done = self._done(StepKeys(self._run, item["step"]))

@@ -38,16 +38,16 @@ class Edges:
 def gather_edges(comm: MPI.Comm, rows: Rows, row: Ints, column: Ints, weight: Floats) -> Edges:
     """Send every edge to the rank that owns its row; equal edges become one with their sum.
 
-    The weights that are summed here are whole numbers, so their order does not matter.
+    No more than two weights that are not whole numbers meet, so their order does not matter.
     """
     row, column, weight = exchange(comm, rows.owners(row), row, column, weight)
-    order = np.lexsort((column, row))
-    row, column, weight = row[order], column[order], weight[order]
-    new = np.ones(len(row), bool)
-    new[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
-    starts = np.flatnonzero(new)
+    width = int(column.max(initial=0)) + 1
+    key = row * width + column
+    order = np.argsort(key, kind="stable")
+    key, weight = key[order], weight[order]
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
     total = np.add.reduceat(weight, starts) if len(starts) else weight
-    return Edges(row[starts], column[starts], total)
+    return Edges(key[starts] // width, key[starts] % width, total)
 
 
 def select_rows(comm: MPI.Comm, rows: Rows, edges: Edges, index: Ints) -> Edges:

@@ -26,15 +26,16 @@ def overlap_edges(
     hashes, fragment = exchange(comm, owners, fragments.hashes, np.repeat(fragments.rows, counts))
     order = np.lexsort((fragment, hashes))
     low, high, shared = _count_pairs(hashes[order], fragment[order], fragments.total, reach)
-    edges = gather_edges(
+    pairs = gather_edges(comm, rows, low, high, shared.astype(np.float64))
+    kept = pairs.weight >= min_shared
+    low, high, weight = pairs.row[kept], pairs.column[kept], pairs.weight[kept]
+    return gather_edges(
         comm,
         rows,
         np.concatenate((low, high)),
         np.concatenate((high, low)),
-        np.concatenate((shared, shared)).astype(np.float64),
+        np.concatenate((weight, weight)),
     )
-    kept = edges.weight >= min_shared
-    return Edges(edges.row[kept], edges.column[kept], edges.weight[kept])
 
 
 def _count_pairs(

@@ -161,7 +161,9 @@ def cluster_fragments(
         _save_graphs(comm, checkpoint, graphs)
     labels = graphs.component.copy()
     group = graphs.component.copy()
-    combined = _combined(comm, graphs, parameters.composition_weight)
+    combined = combined_graph(
+        comm, graphs.rows, graphs.overlaps, graphs.near, parameters.composition_weight
+    )
     joined = components(comm, len(graphs.pool), combined)
     group[graphs.pool] = graphs.pool[joined]
     solved = []
@@ -217,15 +219,17 @@ def _build_graphs(comm: MPI.Comm, fragments: Fragments, parameters: Parameters) 
     )
 
 
-def _combined(comm: MPI.Comm, graphs: Graphs, weight: float) -> Edges:
-    overlaps, near = graphs.overlaps, graphs.near
+def combined_graph(
+    comm: MPI.Comm, rows: Rows, overlaps: Edges, near: Edges, weight: float
+) -> Edges:
+    """Return overlaps and `weight` times the neighbour graph, each scaled by its median degree."""
     scaled = [
-        edges.weight * (factor / _median_strength(comm, graphs.rows, edges))
+        edges.weight * (factor / _median_strength(comm, rows, edges))
         for edges, factor in ((overlaps, 1.0), (near, weight))
     ]
     return gather_edges(
         comm,
-        graphs.rows,
+        rows,
         np.concatenate((overlaps.row, near.row)),
         np.concatenate((overlaps.column, near.column)),
         np.concatenate(scaled),
