@@ -24,11 +24,10 @@ from workflows.read_clustering.spectral.checkpoint import Checkpoint, fingerprin
 from workflows.read_clustering.spectral.clusters import numbered_by_size, write_clusters
 from workflows.read_clustering.spectral.parallel import stop_all_ranks_on_error
 from workflows.read_clustering.spectral.pipeline import Clustering, Parameters, cluster_fragments
-from workflows.read_clustering.spectral.score import read_truth, scores
+from workflows.read_clustering.spectral.score import judged_column, read_truth, scores
 from workflows.read_clustering.spectral.sketches import read_names
 
 LARGEST_SHOWN = 10
-SCORED_BY = ("genus", "origin")
 
 log = logging.getLogger("spectral")
 
@@ -108,7 +107,7 @@ def _summary(
 
 def _scored(names: list[bytes], clusters: list[int], truth: Path) -> dict[str, Any]:
     found = scores([name.decode() for name in names], clusters, read_truth(truth))
-    column = next((name for name in SCORED_BY if name in found), min(found))
+    column = judged_column(found)
     return {
         "adjusted_rand_index": found[column],
         "adjusted_rand_index_by": column,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,11 +26,11 @@ ENVIRONMENT = {
 }
 
 
-def _random_codes(random, bases, gc):
+def _random_codes(random: Any, bases: Any, gc: Any) -> Any:
     return random.choice(4, bases, p=[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2]).astype(np.uint8)
 
 
-def _genomes():
+def _genomes() -> Any:
     """Return two genomes at 2x, apart in GC content, and a small one at 25x."""
     random = np.random.default_rng(7)
     kinds = [("thin_at", 150_000, 0.42, 2.0), ("thin_gc", 150_000, 0.53, 2.0)]
@@ -41,7 +42,7 @@ def _genomes():
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
+def inputs(tmp_path_factory: Any) -> Any:
     """Return a folder with three sketch shards and a truth."""
     folder = tmp_path_factory.mktemp("inputs")
     genomes = _genomes()
@@ -64,14 +65,14 @@ def inputs(tmp_path_factory):
     return folder
 
 
-def _command(ranks, inputs, output, checkpoint, *parameters):
+def _command(ranks: Any, inputs: Any, output: Any, checkpoint: Any, *parameters: Any) -> Any:
     words = [str(MPIRUN), "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
     words += [sys.executable, "-m", "hpc.spectral", "--inputs", str(inputs)]
     words += ["--output", str(output), "--checkpoint", str(checkpoint)]
     return words + [word for name in parameters for word in ("--parameter", name)]
 
 
-def _run(ranks, inputs, folder, *parameters):
+def _run(ranks: Any, inputs: Any, folder: Any, *parameters: Any) -> Any:
     done = subprocess.run(
         _command(ranks, inputs, folder / "out", folder / "checkpoint", *parameters),
         check=False,
@@ -84,17 +85,17 @@ def _run(ranks, inputs, folder, *parameters):
     return _result(folder), (folder / "out" / "clusters.tsv.gz").read_bytes()
 
 
-def _result(folder):
+def _result(folder: Any) -> Any:
     return json.loads((folder / "out" / "result.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def single(inputs, tmp_path_factory):
+def single(inputs: Any, tmp_path_factory: Any) -> Any:
     """Return what one rank finds."""
     return _run(1, inputs, tmp_path_factory.mktemp("single"))
 
 
-def test_thin_and_deep_genomes_are_found_together(single):
+def test_thin_and_deep_genomes_are_found_together(single: Any) -> None:
     result, _ = single
     assert result["adjusted_rand_index_by"] == "genus"
     assert result["adjusted_rand_index"] > 0.95
@@ -102,7 +103,7 @@ def test_thin_and_deep_genomes_are_found_together(single):
     assert [solved["clusters"] for solved in result["solved"]] == [2]
 
 
-def test_the_table_lists_the_fragments_in_the_order_of_the_input(single, inputs):
+def test_the_table_lists_the_fragments_in_the_order_of_the_input(single: Any, inputs: Any) -> None:
     _, table = single
     ids = [line.split("\t")[0] for line in gzip.decompress(table).decode().splitlines()]
     known = [line.split("\t")[0] for line in (inputs / "s.truth.tsv").read_text().splitlines()]
@@ -110,7 +111,9 @@ def test_the_table_lists_the_fragments_in_the_order_of_the_input(single, inputs)
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_any_number_of_ranks_gives_the_same_clusters(ranks, inputs, single, tmp_path):
+def test_any_number_of_ranks_gives_the_same_clusters(
+    ranks: Any, inputs: Any, single: Any, tmp_path: Path
+) -> None:
     expected, table = single
     result, found = _run(ranks, inputs, tmp_path)
     assert found == table
@@ -119,8 +122,8 @@ def test_any_number_of_ranks_gives_the_same_clusters(ranks, inputs, single, tmp_
 
 
 def test_a_killed_job_goes_on_from_its_checkpoint_on_another_number_of_ranks(
-    inputs, single, tmp_path
-):
+    inputs: Any, single: Any, tmp_path: Path
+) -> None:
     expected, table = single
     command = _command(2, inputs, tmp_path / "out", tmp_path / "checkpoint")
     job = subprocess.Popen(
@@ -142,13 +145,15 @@ def test_a_killed_job_goes_on_from_its_checkpoint_on_another_number_of_ranks(
     assert found == table
 
 
-def test_a_changed_parameter_starts_afresh(inputs, tmp_path):
+def test_a_changed_parameter_starts_afresh(inputs: Any, tmp_path: Path) -> None:
     _run(1, inputs, tmp_path)
     result, _ = _run(1, inputs, tmp_path, "neighbours=10")
     assert not result["resumed"]
 
 
-def test_a_broken_shard_on_one_rank_ends_the_whole_job_with_its_name(inputs, tmp_path):
+def test_a_broken_shard_on_one_rank_ends_the_whole_job_with_its_name(
+    inputs: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for path in inputs.glob("*.npz"):
@@ -167,7 +172,7 @@ def test_a_broken_shard_on_one_rank_ends_the_whole_job_with_its_name(inputs, tmp
 
 
 @pytest.mark.parametrize("fragments", [0, 1, 40])
-def test_few_fragments_are_a_result_too(fragments, tmp_path):
+def test_few_fragments_are_a_result_too(fragments: Any, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     pairs = simulate(_genomes(), ReadModel(), 5)

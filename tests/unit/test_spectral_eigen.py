@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +14,12 @@ from workflows.read_clustering.spectral.parallel import Rows, split_rows
 COMM = MPI.COMM_SELF
 
 
-def _edges(weights):
+def _edges(weights: Any) -> Any:
     row, column = np.nonzero(weights)
     return Edges(row.astype(np.int64), column.astype(np.int64), weights[row, column])
 
 
-def _connected_graph(size, seed):
+def _connected_graph(size: Any, seed: Any) -> Any:
     """Return a ring with random chords, as a dense symmetric matrix."""
     random = np.random.default_rng(seed)
     weights = np.zeros((size, size))
@@ -29,14 +31,14 @@ def _connected_graph(size, seed):
     return weights + weights.T
 
 
-def _dense_laplacian(weights):
+def _dense_laplacian(weights: Any) -> Any:
     roots = np.sqrt(weights.sum(axis=1))
     return np.eye(len(weights)) - weights / np.outer(roots, roots)
 
 
 @settings(max_examples=25, deadline=None)
 @given(size=st.integers(4, 120), seed=st.integers(0, 1000), count=st.integers(2, 12))
-def test_eigenpairs_are_those_of_the_dense_laplacian(size, seed, count):
+def test_eigenpairs_are_those_of_the_dense_laplacian(size: Any, seed: Any, count: Any) -> None:
     weights = _connected_graph(size, seed)
     pairs = lowest_eigenpairs(COMM, Rows((0, size)), _edges(weights), count)
     laplacian = _dense_laplacian(weights)
@@ -48,7 +50,7 @@ def test_eigenpairs_are_those_of_the_dense_laplacian(size, seed, count):
     assert np.allclose(gram, np.eye(len(gram)), atol=1e-9)
 
 
-def test_eigenvalues_of_a_large_sparse_graph_are_those_of_arpack():
+def test_eigenvalues_of_a_large_sparse_graph_are_those_of_arpack() -> None:
     size = 1500
     weights = _connected_graph(size, 3)
     edges = _edges(weights)
@@ -60,7 +62,7 @@ def test_eigenvalues_of_a_large_sparse_graph_are_those_of_arpack():
     assert np.allclose(pairs.values, arpack, atol=1e-8)
 
 
-def test_repeated_eigenvalues_are_found_as_often_as_they_occur():
+def test_repeated_eigenvalues_are_found_as_often_as_they_occur() -> None:
     size = 60
     ring = np.arange(size)
     weights = np.zeros((size, size))
@@ -70,7 +72,7 @@ def test_repeated_eigenvalues_are_found_as_often_as_they_occur():
     assert np.allclose(pairs.values, 1 - np.cos(2 * np.pi * np.array(waves) / size), atol=1e-9)
 
 
-def test_a_saved_state_leads_to_the_same_numbers_as_an_undisturbed_run():
+def test_a_saved_state_leads_to_the_same_numbers_as_an_undisturbed_run() -> None:
     size = 800
     edges = _edges(_connected_graph(size, 5))
     rows = Rows((0, size))
@@ -82,7 +84,7 @@ def test_a_saved_state_leads_to_the_same_numbers_as_an_undisturbed_run():
     assert np.array_equal(whole.vectors, resumed.vectors)
 
 
-def test_a_process_that_does_not_converge_says_so(monkeypatch):
+def test_a_process_that_does_not_converge_says_so(monkeypatch: Any) -> None:
     monkeypatch.setattr("workflows.read_clustering.spectral.eigen.MAX_RESTARTS", 0)
     edges = _edges(_connected_graph(800, 5))
     with pytest.raises(ArithmeticError, match="did not converge"):
@@ -90,7 +92,7 @@ def test_a_process_that_does_not_converge_says_so(monkeypatch):
 
 
 @given(size=st.integers(0, 40), pairs=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39))))
-def test_components_are_named_after_their_smallest_row(size, pairs):
+def test_components_are_named_after_their_smallest_row(size: Any, pairs: Any) -> None:
     links = [(a, b) for a, b in pairs if a < size and b < size and a != b]
     both = sorted({*links, *((b, a) for a, b in links)})
     row, column = (np.array([p[i] for p in both], np.int64) for i in (0, 1))

@@ -1,4 +1,6 @@
 import gzip
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,18 +30,18 @@ LABELS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, m
 
 
 @given(LABELS)
-def test_adjusted_rand_index_is_that_of_scikit_learn(pairs):
+def test_adjusted_rand_index_is_that_of_scikit_learn(pairs: Any) -> None:
     first, second = zip(*pairs, strict=True)
     ours = adjusted_rand_index(first, second)
     assert ours == pytest.approx(adjusted_rand_score(first, second), abs=1e-12)
 
 
-def test_scores_leave_out_reads_without_known_origin():
+def test_scores_leave_out_reads_without_known_origin() -> None:
     truth = {"genus": {"a": "x", "b": "x", "c": "y"}}
     assert scores(["a", "b", "c", "unknown"], [0, 0, 1, 1], truth) == {"genus": 1.0}
 
 
-def test_truth_is_read_by_column_also_when_compressed(tmp_path):
+def test_truth_is_read_by_column_also_when_compressed(tmp_path: Path) -> None:
     path = tmp_path / "s.truth.tsv.gz"
     path.write_bytes(gzip.compress(b"read_id\torigin\tgenus\nr1\tA\tG\nr2\tB\tG\n"))
     assert read_truth(path) == {"origin": {"r1": "A", "r2": "B"}, "genus": {"r1": "G", "r2": "G"}}
@@ -48,7 +50,7 @@ def test_truth_is_read_by_column_also_when_compressed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"), [("", "header"), ("id\n", "header"), ("id\to\nr1\n", "line 2 has fewer")]
 )
-def test_a_malformed_truth_is_refused_with_its_line(tmp_path, text, reason):
+def test_a_malformed_truth_is_refused_with_its_line(tmp_path: Path, text: Any, reason: Any) -> None:
     path = tmp_path / "s.truth.tsv"
     path.write_text(text)
     with pytest.raises(UserError, match=reason):
@@ -56,7 +58,7 @@ def test_a_malformed_truth_is_refused_with_its_line(tmp_path, text, reason):
 
 
 @given(st.lists(st.integers(0, 50), max_size=4000), st.integers(1, 5))
-def test_rows_are_shared_out_whole_and_in_order(weights, ranks):
+def test_rows_are_shared_out_whole_and_in_order(weights: Any, ranks: Any) -> None:
     rows = split_rows(np.array(weights, np.int64), ranks)
     assert rows.bounds[0] == 0
     assert rows.total == len(weights)
@@ -70,7 +72,7 @@ def test_rows_are_shared_out_whole_and_in_order(weights, ranks):
         assert np.array_equal(everyone[owners == rank], np.arange(first, last))
 
 
-def _fragments(sketches):
+def _fragments(sketches: Any) -> Any:
     counts = [len(sketch) for sketch in sketches]
     return Fragments(
         first=0,
@@ -82,7 +84,7 @@ def _fragments(sketches):
 
 
 @given(st.lists(st.sets(st.integers(0, 25), max_size=12), max_size=25), st.integers(1, 4))
-def test_overlaps_are_the_pairs_with_enough_hashes_in_common(sketches, least):
+def test_overlaps_are_the_pairs_with_enough_hashes_in_common(sketches: Any, least: Any) -> None:
     fragments = _fragments(sketches)
     rows = Rows((0, len(sketches)))
     edges = overlap_edges(COMM, rows, fragments, least, reach=len(sketches) + 1)
@@ -99,14 +101,14 @@ def test_overlaps_are_the_pairs_with_enough_hashes_in_common(sketches, least):
     assert found == {pair: count for pair, count in shared.items() if count >= least}
 
 
-def test_deep_coverage_links_each_fragment_to_a_bounded_number_of_others():
+def test_deep_coverage_links_each_fragment_to_a_bounded_number_of_others() -> None:
     edges = overlap_edges(COMM, Rows((0, 100)), _fragments([{1, 2, 3}] * 100), 3, reach=4)
     degrees = edges.degrees(0, 100)
     assert degrees.max() == 8
     assert degrees.min() == 4
 
 
-def test_a_deep_component_is_whole_and_a_thin_one_is_not():
+def test_a_deep_component_is_whole_and_a_thin_one_is_not() -> None:
     component = np.array([0] * 1000 + [1000] * 1000 + [2000])
     degree = np.array([45] * 1000 + [4] * 1000 + [0])
     whole = whole_components(component, degree)
@@ -114,17 +116,17 @@ def test_a_deep_component_is_whole_and_a_thin_one_is_not():
     assert not whole[1000:].any()
 
 
-def test_a_deep_repeat_does_not_make_its_thin_component_whole():
+def test_a_deep_repeat_does_not_make_its_thin_component_whole() -> None:
     component = np.zeros(300, np.int64)
     degree = np.array([60] * 200 + [3] * 100)
     assert not whole_components(component, degree).any()
 
 
-def test_of_no_fragments_none_is_whole():
+def test_of_no_fragments_none_is_whole() -> None:
     assert len(whole_components(np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0
 
 
-def test_neighbourhoods_are_connected_and_stay_in_their_component():
+def test_neighbourhoods_are_connected_and_stay_in_their_component() -> None:
     size = 3000
     row = np.concatenate((np.arange(size - 1), np.arange(1, size)))
     column = np.concatenate((np.arange(1, size), np.arange(size - 1)))
@@ -140,7 +142,7 @@ def test_neighbourhoods_are_connected_and_stay_in_their_component():
 
 
 @given(st.integers(2, 60), st.integers(1, 5), st.integers(0, 100))
-def test_neighbours_are_the_nearest_outside_the_patch(size, wanted, seed):
+def test_neighbours_are_the_nearest_outside_the_patch(size: Any, wanted: Any, seed: Any) -> None:
     random = np.random.default_rng(seed)
     points = random.random((size, 3))
     patch = random.integers(0, 4, size)
@@ -154,12 +156,12 @@ def test_neighbours_are_the_nearest_outside_the_patch(size, wanted, seed):
     assert found == expected
 
 
-def test_coordinates_of_equal_compositions_are_equal():
+def test_coordinates_of_equal_compositions_are_equal() -> None:
     points = coordinates(COMM, np.zeros((5, 136), np.float32))
     assert np.all(points == 0)
 
 
-def test_k_means_finds_separate_directions():
+def test_k_means_finds_separate_directions() -> None:
     random = np.random.default_rng(1)
     truth = np.repeat([0, 1, 2], 200)
     vectors = np.eye(3)[truth] * random.random((600, 1)) + random.normal(0, 0.01, (600, 3))
@@ -167,18 +169,18 @@ def test_k_means_finds_separate_directions():
     assert adjusted_rand_score(truth, labels) > 0.9
 
 
-def test_k_means_of_equal_points_still_gives_labels():
+def test_k_means_of_equal_points_still_gives_labels() -> None:
     assert set(cluster_directions(np.ones((10, 2)), 2).tolist()) <= {0, 1}
 
 
-def test_a_cluster_that_many_edges_leave_joins_where_they_go():
+def test_a_cluster_that_many_edges_leave_joins_where_they_go() -> None:
     near = np.array([[100.0, 1, 0], [1, 80, 20], [0, 20, 80]])
     overlaps = np.diag([50.0, 50, 50])
     merged = merged_clusters(near, overlaps, Limits(near=0.1, overlaps=0.01))
     assert merged.tolist() == [0, 1, 1]
 
 
-def test_a_cluster_that_overlaps_another_joins_it_however_few_neighbours_it_has_there():
+def test_a_cluster_that_overlaps_another_joins_it_however_few_neighbours_it_has_there() -> None:
     near = np.diag([100.0, 100, 100])
     overlaps = np.array([[90.0, 10, 0], [10, 90, 0], [0, 0, 90]])
     merged = merged_clusters(near, overlaps, Limits(near=0.1, overlaps=0.01))
@@ -186,7 +188,7 @@ def test_a_cluster_that_overlaps_another_joins_it_however_few_neighbours_it_has_
 
 
 @given(st.integers(1, 6), st.integers(0, 50))
-def test_what_is_left_after_merging_is_set_apart(clusters, seed):
+def test_what_is_left_after_merging_is_set_apart(clusters: Any, seed: Any) -> None:
     random = np.random.default_rng(seed)
     near, overlaps = (random.integers(0, 30, (clusters, clusters)).astype(float) for _ in range(2))
     near, overlaps = (
@@ -201,7 +203,7 @@ def test_what_is_left_after_merging_is_set_apart(clusters, seed):
             assert np.all(np.diag(joint) >= (1 - limit) * joint.sum(axis=1) - 1e-9)
 
 
-def test_refining_moves_a_mislabelled_fragment_to_its_composition():
+def test_refining_moves_a_mislabelled_fragment_to_its_composition() -> None:
     random = np.random.default_rng(2)
     truth = np.repeat([0, 1], 300)
     centres = random.normal(0, 1, (2, 136)).astype(np.float32)
@@ -212,14 +214,14 @@ def test_refining_moves_a_mislabelled_fragment_to_its_composition():
 
 
 @given(st.lists(st.integers(-3, 9), max_size=40))
-def test_clusters_are_numbered_by_size_and_then_by_first_row(labels):
+def test_clusters_are_numbered_by_size_and_then_by_first_row(labels: Any) -> None:
     numbered = numbered_by_size(np.array(labels, np.int64))
     sizes = np.bincount(numbered) if labels else np.zeros(0)
     assert list(sizes) == sorted(sizes, reverse=True)
     assert len(set(zip(labels, numbered.tolist(), strict=True))) == len(set(labels))
 
 
-def test_the_table_is_the_same_byte_for_byte(tmp_path):
+def test_the_table_is_the_same_byte_for_byte(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_clusters(tmp_path / name, [b"r1", b"r2"], np.array([0, 1]), np.array([0, 0]))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -227,7 +229,7 @@ def test_the_table_is_the_same_byte_for_byte(tmp_path):
     assert text == "read_id\tcluster\tcomponent\nr1\t0\t0\nr2\t1\t0\n"
 
 
-def test_a_checkpoint_of_other_inputs_is_not_taken(tmp_path):
+def test_a_checkpoint_of_other_inputs_is_not_taken(tmp_path: Path) -> None:
     Checkpoint(COMM, tmp_path, "one").save("graphs", {"x": np.arange(3)})
     assert Checkpoint(COMM, tmp_path, "two").load("graphs") is None
     found = Checkpoint(COMM, tmp_path, "one").load("graphs")
@@ -235,12 +237,12 @@ def test_a_checkpoint_of_other_inputs_is_not_taken(tmp_path):
     assert found["x"].tolist() == [0, 1, 2]
 
 
-def test_parameters_keep_their_kind():
+def test_parameters_keep_their_kind() -> None:
     found = Parameters.from_words(["neighbours=10", "composition_weight=0.5"])
     assert (found.neighbours, found.composition_weight) == (10, 0.5)
 
 
 @pytest.mark.parametrize("word", ["colour=1", "neighbours=many", "neighbours=0", "neighbours"])
-def test_a_wrong_parameter_is_refused(word):
+def test_a_wrong_parameter_is_refused(word: Any) -> None:
     with pytest.raises(UserError, match=word.split("=")[0]):
         Parameters.from_words([word])

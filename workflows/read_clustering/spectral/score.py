@@ -2,12 +2,20 @@
 
 import csv
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from placement.errors import UserError
+
+JUDGED_BY = ("genus", "origin")
+
+
+def judged_column(columns: Iterable[str]) -> str:
+    """Return the column that a result is judged by: genus, else origin, else the first by name."""
+    known = set(columns)
+    return next((name for name in JUDGED_BY if name in known), min(known))
 
 
 def adjusted_rand_index(first: Sequence[object], second: Sequence[object]) -> float:
