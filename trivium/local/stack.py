@@ -26,6 +26,8 @@ SLOTS = 2
 # Every environment that runs at once is a process with its own cold start on the same few cores.
 LAMBDA_CONCURRENCY = 2
 STEPS_AT_ONCE = 6
+# Ranks that wait for each other leave the core to what else runs on this machine.
+SHARED_CORES = {"OMPI_MCA_mpi_yield_when_idle": "1"}
 AGENT_TIMEOUT_S = 60.0
 
 type Say = Callable[[str], None]
@@ -130,7 +132,7 @@ def _start(folder: Path, say: Say) -> LocalStack:
     ray_head.wait(processes, head)
     say(f"Ray at {head.address}, one node with two slots")
     stack = LocalStack(endpoint, outputs, mpi)
-    common = os.environ | variables | _numba_cache(folder) | _names(outputs)
+    common = os.environ | variables | _numba_cache(folder) | _names(outputs) | SHARED_CORES
     ray_variables = {"TRIVIUM_RAY_ADDRESS": head.address, "RAY_AUTH_TOKEN": head.token}
     _start_agent(processes, "ray", RAY_TYPE, outputs["RayQueueUrl"], common | ray_variables)
     _start_agent(processes, mpi, HPC_TYPE, outputs["HpcQueueUrl"], common | slurm_variables)
