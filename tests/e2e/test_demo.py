@@ -18,6 +18,8 @@ pytestmark = pytest.mark.timeout(600)
 
 def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
     said = tmp_path / "said"
+    # A shell that starts something in the background has it ignore Ctrl-C, and so its children.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     with said.open("wb") as out:
         demo = subprocess.Popen(
             [sys.executable, "-m", "trivium", "demo", "--out", str(tmp_path / "out")],
@@ -25,6 +27,7 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+    signal.signal(signal.SIGINT, ignored)
     deadline = time.monotonic() + 300
     while b"uploaded" not in said.read_bytes():
         assert demo.poll() is None, said.read_text()
