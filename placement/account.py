@@ -147,18 +147,9 @@ def instance_items(
 
 
 def gp3_item(prices: PriceBook, gb_s: Decimal) -> Item:
-    """Return EBS gp3 volumes, by GB-seconds."""
-    return _storage_item(prices, "EBS gp3 disks", "ebs_gp3_gb_month", gb_s)
-
-
-def s3_storage_item(prices: PriceBook, gb_s: Decimal) -> Item:
-    """Return S3 Standard storage, by GB-seconds."""
-    return _storage_item(prices, "S3 storage", "s3_gb_month", gb_s)
-
-
-def fsx_item(prices: PriceBook, gb_s: Decimal) -> Item:
-    """Return FSx for Lustre (SCRATCH_2), by GB-seconds."""
-    return _storage_item(prices, "FSx for Lustre", "fsx_scratch2_gb_month", gb_s)
+    """EBS gp3 volumes, by GB-seconds."""
+    usd_per_gb_s = prices.usd("ebs_gp3_gb_month") / prices.rule("month_s")
+    return item("EBS gp3 disks", gb_s, "GB-s", usd_per_gb_s)
 
 
 def s3_request_items(prices: PriceBook, *, put: int, get: int) -> tuple[Item, ...]:
@@ -195,10 +186,6 @@ def ledger_items(prices: PriceBook, *, writes: int, reads: int) -> tuple[Item, .
 def event_items(prices: PriceBook, events: int) -> tuple[Item, ...]:
     """Return EventBridge events."""
     return _nonzero([item("EventBridge events", events, "event", prices.usd("eventbridge_event"))])
-
-
-def _storage_item(prices: PriceBook, what: str, price: str, gb_s: Decimal) -> Item:
-    return item(what, gb_s, "GB-s", prices.usd(price) / prices.rule("month_s"))
 
 
 def _nonzero(items: Iterable[Item]) -> tuple[Item, ...]:

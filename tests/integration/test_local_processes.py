@@ -160,6 +160,7 @@ def test_waiting_ends_when_it_answers(processes: Processes, tmp_path: Path) -> N
     program = f"import pathlib, time; pathlib.Path({str(sign)!r}).touch(); time.sleep(60)"
     processes.start("answerer", [sys.executable, "-c", program], os.environ)
     processes.wait_until("answerer", sign.exists, 20)
+    assert processes.alive("answerer")
     processes.stop_all()
 
 
