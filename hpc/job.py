@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.batch import Call, Part, Spent, fetch_flat, mpi_batch, put_output
-from runtime.clock import now_s
+from runtime.clock import now_s, process_started_s
 from runtime.exit_record import TaskFailedError, run_job
 from runtime.requests import Aws
 from runtime.settings import from_environment, variable
@@ -126,7 +126,7 @@ def main(part_key: str) -> int:
             log.unlink()
         return {"ready_s": ready_s, "slots": int(variable("TRIVIUM_RANKS"))}
 
-    return run_job(aws, store, part_key, work)
+    return run_job(aws, store, part_key, process_started_s(), work)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
+from runtime.clock import now_s
 
 ENDED = frozenset({"STOPPED", "SUCCEEDED", "FAILED"})
 MESSAGE_SHOWN = 500  # characters of what Ray says
@@ -76,6 +77,7 @@ class RayCluster:
         """
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         passed["TRIVIUM_INSTANCE_TYPE"] = self._instance_type
+        passed["TRIVIUM_SUBMITTED_S"] = str(now_s())
         answer = self._ask(
             "POST",
             "/api/jobs/",

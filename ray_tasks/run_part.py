@@ -13,6 +13,7 @@ from ray_tasks.worker import clients, run_one
 from runtime.batch import Part
 from runtime.clock import now_s
 from runtime.exit_record import TaskFailedError, run_job
+from runtime.settings import variable
 from runtime.store import Store
 
 IN_FLIGHT_PER_SLOT = 2  # enough to keep every slot busy; the rest waits here, not in the cluster
@@ -34,7 +35,7 @@ def run_part(store: Store, description: dict[str, Any], slots: int) -> None:
     for item in batches:
         if len(waiting) >= slots * IN_FLIGHT_PER_SLOT:
             waiting = _collect(waiting)
-        waiting.append(run_batch_remotely.remote(shared, item))
+        waiting.append(run_batch_remotely.remote(shared, item, now_s()))
     while waiting:
         waiting = _collect(waiting)
 
@@ -62,7 +63,8 @@ def main(part_key: str) -> int:
         run_part(store, store.get_json(part_key), slots)
         return {"ready_s": ready_s, "slots": slots}
 
-    return run_job(aws, store, part_key, work)
+    # Ray starts a job's driver at once: what passes until it runs is the job's own time.
+    return run_job(aws, store, part_key, float(variable("TRIVIUM_SUBMITTED_S")), work)
 
 
 if __name__ == "__main__":

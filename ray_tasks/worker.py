@@ -9,26 +9,38 @@ from typing import Any
 import ray
 
 from runtime.batch import Batch, Call, Part, run_batch
-from runtime.clock import now_s
+from runtime.clock import now_s, process_started_s
 from runtime.requests import Aws
 from runtime.settings import from_environment
 from runtime.store import Store
 
+_warm: set[int] = set()  # this process, once it has run a batch
 
-def run_one(description: dict[str, Any], item: dict[str, int]) -> int:
-    """Run the tasks of one batch that are not done yet; return how many were run."""
+
+def run_one(description: dict[str, Any], item: dict[str, int], offered_s: float) -> int:
+    """Run the tasks of one batch that are not done yet; return how many were run.
+
+    Where Ray had to start this process for a batch that was offered before, that was start-up.
+    """
     begun_s = now_s()
+    started_s = max(offered_s, process_started_s()) if _first_batch() else begun_s
     aws, store = clients()
     context = ray.get_runtime_context()
     call = Call(
         call_id=f"{context.get_task_id()}-{os.getpid()}",
         worker=f"{context.get_node_id()[:6]}-{os.getpid()}",
         started_s=begun_s,
-        startup_s=0.0,
+        startup_s=begun_s - started_s,
     )
     return run_batch(
         aws, store, Part.from_json(description), Batch.from_json(item), call, retried=True
     )
+
+
+def _first_batch() -> bool:
+    first = os.getpid() not in _warm
+    _warm.add(os.getpid())
+    return first
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from typing import Any
 
 from placement.errors import UserError
 from runtime.batch import Part
-from runtime.clock import now_s, process_started_s
+from runtime.clock import now_s
 from runtime.requests import Aws
 from runtime.store import Store
 
@@ -26,13 +26,14 @@ class TaskFailedError(Exception):
         self.error = error
 
 
-def run_job(aws: Aws, store: Store, part_key: str, work: Callable[[Part], dict[str, Any]]) -> int:
+def run_job(
+    aws: Aws, store: Store, part_key: str, started_s: float, work: Callable[[Part], dict[str, Any]]
+) -> int:
     """Run a job's work on its part and leave the exit record; return the process's exit code.
 
-    `work` returns further fields of the record, among them `ready_s`: when the first task could
-    begin.
+    The nodes are the job's, and paid for, from `started_s`. `work` returns further fields of the
+    record, among them `ready_s`: when the first task could begin.
     """
-    started_s = process_started_s()
     description = store.get_json(part_key)
     part = Part.from_json(description)
     record: dict[str, Any] = {

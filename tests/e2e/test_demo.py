@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,16 +20,13 @@ pytestmark = pytest.mark.timeout(600)
 
 def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
     said = tmp_path / "said"
-    # A shell that starts something in the background has it ignore Ctrl-C, and so its children.
-    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with said.open("wb") as out:
+    with said.open("wb") as out, heeding_interrupts():
         demo = subprocess.Popen(
             [sys.executable, "-m", "trivium", "demo", "--out", str(tmp_path / "out")],
             cwd=root(),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    signal.signal(signal.SIGINT, ignored)
     deadline = time.monotonic() + 300
     while b"uploaded" not in said.read_bytes():
         assert demo.poll() is None, said.read_text()
@@ -39,6 +38,22 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
     assert demo.wait(timeout=120) == 130
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
+
+
+@contextmanager
+def heeding_interrupts() -> Iterator[None]:
+    """Let processes that are started inside heed Ctrl-C, as a terminal's do.
+
+    What is started in the background by a shell or by a service inherits that it is ignored or
+    blocked.
+    """
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, handler)
 
 
 def family_of_the_stack() -> list[psutil.Process]:

@@ -132,16 +132,25 @@ def test_a_map_part_runs_and_leaves_its_results_and_its_records(
     assert cluster.find(job.name) is None
     before = time.time()
     cluster.submit(job.name, job.part_key)
+    submitted = time.time()
     assert ended(cluster, job).detail.startswith("SUCCEEDED")
     record = job.exit_record
     assert record is not None
     assert (record["outcome"], record["error"], record["reason"]) == ("succeeded", None, None)
     assert (record["slots"], record["instance_type"]) == (SLOTS, "c7i.large")
-    assert before - 0.1 < record["started_s"] < record["ready_s"] < record["ended_s"] < time.time()
+    # The node is paid for from the submission: the driver's start is the job's own time.
+    assert before <= record["started_s"] <= submitted
+    assert record["started_s"] < record["ready_s"] < record["ended_s"] < time.time()
     assert record["requests"]["s3_get"] > 0
     assert job.texts == [f"TEXT {number}\n" for number in range(7)]
     assert [call["outcome"] for call in job.calls] == ["succeeded"] * 4
     assert all(record["ready_s"] <= call["started_s"] <= call["ended_s"] for call in job.calls)
+    for worker in {call["worker"] for call in job.calls}:
+        first, *later = sorted(
+            (call for call in job.calls if call["worker"] == worker), key=lambda c: c["started_s"]
+        )
+        assert 0 < first["startup_s"] <= first["started_s"] - record["ready_s"]
+        assert all(call["startup_s"] == 0 for call in later)
 
 
 def test_a_second_submission_of_one_name_is_no_error_and_runs_nothing(
