@@ -56,12 +56,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class LambdaCall:
-    """Calls of one function: configured memory, billed milliseconds of each (INIT included)."""
+    """Calls of one function: configured memory, billed milliseconds of each (INIT included).
+
+    `arch` is "x86_64" or "arm64", which are priced apart.
+    """
 
     memory_mb: int
     billed_ms: int
     count: int = 1
     tmp_mb: int = _INCLUDED_TMP_MB
+    arch: str = "x86_64"
 
 
 def item(what: str, quantity: Decimal | int, unit: str, unit_usd: Decimal) -> Item:
@@ -95,20 +99,21 @@ def lambda_items(
     prices: PriceBook, calls: Iterable[LambdaCall], what: str = "Lambda"
 ) -> tuple[Item, ...]:
     """Return compute per memory size, requests, and /tmp above the 512 MB that are included."""
-    by_memory: dict[int, int] = {}
+    by_size: dict[tuple[str, int], int] = {}
     requests, tmp_mb_ms = 0, 0
     for call in calls:
-        by_memory[call.memory_mb] = by_memory.get(call.memory_mb, 0) + call.billed_ms * call.count
+        size = (call.arch, call.memory_mb)
+        by_size[size] = by_size.get(size, 0) + call.billed_ms * call.count
         requests += call.count
         tmp_mb_ms += max(0, call.tmp_mb - _INCLUDED_TMP_MB) * call.billed_ms * call.count
     lines = [
         item(
-            f"{what} compute {memory} MB",
+            f"{what} compute {memory} MB" + ("" if arch == "x86_64" else f" {arch}"),
             Decimal(memory * ms) / (_MB_PER_GB * 1000),
             "GB-s",
-            prices.usd("lambda_x86_gb_s"),
+            prices.lambda_usd_per_gb_s(arch),
         )
-        for memory, ms in sorted(by_memory.items())
+        for (arch, memory), ms in sorted(by_size.items())
     ]
     lines.append(item(f"{what} requests", requests, "request", prices.usd("lambda_request")))
     lines.append(
@@ -150,6 +155,13 @@ def gp3_item(prices: PriceBook, gb_s: Decimal) -> Item:
     """EBS gp3 volumes, by GB-seconds."""
     usd_per_gb_s = prices.usd("ebs_gp3_gb_month") / prices.rule("month_s")
     return item("EBS gp3 disks", gb_s, "GB-s", usd_per_gb_s)
+
+
+def fsx_items(prices: PriceBook, gb: float, seconds: float) -> tuple[Item, ...]:
+    """Return an FSx for Lustre file system (SCRATCH_2), by GB-seconds."""
+    usd_per_gb_s = prices.usd("fsx_scratch2_gb_month") / prices.rule("month_s")
+    gb_s = Decimal(str(gb)) * Decimal(str(round(seconds, 6)))
+    return _nonzero([item("FSx for Lustre", gb_s, "GB-s", usd_per_gb_s)])
 
 
 def s3_request_items(prices: PriceBook, *, put: int, get: int) -> tuple[Item, ...]:

@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
-from typing import Annotated
+from pathlib import Path as FilePath
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from placement.errors import UserError
-from placement.yaml_source import Source
+from placement.yaml_source import Path, Source
 
-_FOLDER = Path(__file__).parent / "books"
+_FOLDER = FilePath(__file__).parent / "books"
 PRICES_FILE = _FOLDER / "prices-us-east-1.yaml"
 PLATFORMS_FILE = _FOLDER / "platforms-us-east-1.yaml"
+
+type Arch = Literal["x86_64", "arm64"]
+
+_LAMBDA_PRICES: Mapping[str, str] = {"x86_64": "lambda_x86_gb_s", "arm64": "lambda_arm_gb_s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,17 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class InstanceType:
-    """What an EC2 instance type has: vCPUs, memory in GiB, baseline network in Gbit/s, EFA."""
+    """What an EC2 instance type has: vCPUs, memory in GiB, baseline network in Gbit/s, EFA.
+
+    `arch` is "x86_64" or "arm64".
+    """
 
     name: str
     vcpu: int
     memory_gib: float
     network_gbps: float
     efa: bool
+    arch: Arch
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,14 @@ class PriceBook:
         """Return a figure of a billing rule (a minimum, a length of month) in its own unit."""
         return _figure(self.figures, name, self.stamp, "billing rule").value
 
+    def lambda_usd_per_gb_s(self, arch: str) -> Decimal:
+        """Return the price of a GB-second of Lambda on "x86_64" or "arm64"."""
+        if arch not in _LAMBDA_PRICES:
+            raise UserError(
+                f'Lambda has no architecture "{arch}"; there are {" and ".join(_LAMBDA_PRICES)}.'
+            )
+        return self.usd(_LAMBDA_PRICES[arch])
+
     def instance_usd_per_hour(self, instance_type: str) -> Decimal:
         """Return an instance type's price in USD per hour; UserError where it is not sold."""
         return _figure(self.instances, instance_type, self.stamp, "instance price").value
@@ -75,13 +91,21 @@ class PriceBook:
 
 @dataclass(frozen=True, slots=True)
 class PlatformBook:
-    """Times, limits and counts of the platforms, what instances have, and assumed profiles."""
+    """Times, limits and counts of the platforms, what instances have, and assumed profiles.
+
+    `lambda_memory_mb` is what is deployed; a plan of a task graph may choose among `lambda_sizes`
+    (MB by architecture), `ray_types` and `hpc_types`.
+    """
 
     stamp: BookStamp
     figures: Mapping[str, Figure]
     profile_defaults: Mapping[str, Figure]
     lambda_memory_mb: tuple[int, ...]
     instances: Mapping[str, InstanceType]
+    lambda_sizes: Mapping[str, tuple[int, ...]]
+    ray_types: tuple[str, ...]
+    hpc_types: tuple[str, ...]
+    hpc_head_type: str
 
     def value(self, name: str) -> float:
         """Return a figure in the unit that its name ends with; UserError where it is missing."""
@@ -98,6 +122,10 @@ class PlatformBook:
     def profile_default(self, name: str) -> float:
         """Return the value assumed for a figure that a step's profile leaves out."""
         return float(_figure(self.profile_defaults, name, self.stamp, "profile default").value)
+
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_LambdaSizes = Annotated[list[Annotated[int, Field(ge=128, le=10_240)]], Field(min_length=1)]
 
 
 class _Model(BaseModel):
@@ -125,7 +153,7 @@ class _InstancePricesModel(_BlockModel):
 
 
 class _InstancesModel(_BlockModel):
-    types: dict[str, tuple[int, float, float, bool]]
+    types: dict[str, tuple[Annotated[int, Field(ge=1)], _Positive, _Positive, bool, Arch]]
 
 
 class _BookModel(_Model):
@@ -146,6 +174,10 @@ class _PriceBookModel(_BookModel):
 class _PlatformBookModel(_BookModel):
     profile_defaults: dict[str, _FigureModel]
     lambda_memory_mb: list[int]
+    lambda_sizes: dict[Arch, _LambdaSizes]
+    ray_types: list[str]
+    hpc_types: list[str]
+    hpc_head_type: str
     instances: _InstancesModel
 
 
@@ -160,7 +192,7 @@ def default_books() -> tuple[PriceBook, PlatformBook]:
 
 def load_price_book(text: str, file_name: str = "price book") -> PriceBook:
     """Read a price book. Raises UserError: one sentence, with the line."""
-    model = _validated(_PriceBookModel, text, file_name)
+    model = _validated(_PriceBookModel, Source(text, file_name))
     block = model.instances
     return PriceBook(
         model.stamp(),
@@ -174,21 +206,49 @@ def load_price_book(text: str, file_name: str = "price book") -> PriceBook:
 
 def load_platform_book(text: str, file_name: str = "platform book") -> PlatformBook:
     """Read a platform book. Raises UserError: one sentence, with the line."""
-    model = _validated(_PlatformBookModel, text, file_name)
+    source = Source(text, file_name)
+    model = _validated(_PlatformBookModel, source)
+    _check_types(model, source)
+    _check_speeds(model, source)
     return PlatformBook(
         model.stamp(),
         {name: figure.figure() for name, figure in model.figures.items()},
         {name: figure.figure() for name, figure in model.profile_defaults.items()},
         tuple(sorted(model.lambda_memory_mb)),
         {
-            name: InstanceType(name, vcpu, memory_gib, network_gbps, efa)
-            for name, (vcpu, memory_gib, network_gbps, efa) in model.instances.types.items()
+            name: InstanceType(name, vcpu, memory_gib, network_gbps, efa, arch)
+            for name, (vcpu, memory_gib, network_gbps, efa, arch) in model.instances.types.items()
         },
+        {arch: tuple(sorted(sizes)) for arch, sizes in sorted(model.lambda_sizes.items())},
+        tuple(model.ray_types),
+        tuple(model.hpc_types),
+        model.hpc_head_type,
     )
 
 
-def _validated[M: BaseModel](kind: type[M], text: str, file_name: str) -> M:
-    source = Source(text, file_name)
+def _check_types(model: _PlatformBookModel, source: Source) -> None:
+    """Refuse an offer of an instance type that the book does not describe, and one made twice."""
+    offers: list[tuple[Path, str]] = [(("hpc_head_type",), model.hpc_head_type)]
+    for where, names in (("ray_types", model.ray_types), ("hpc_types", model.hpc_types)):
+        offers += [((where, i), name) for i, name in enumerate(names)]
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise source.error((where,), f'{where} names "{twice}" twice.')
+    for path, name in offers:
+        if name not in model.instances.types:
+            raise source.error(
+                path, f'{path[0]} names "{name}", which instances: does not describe.'
+            )
+
+
+def _check_speeds(model: _PlatformBookModel, source: Source) -> None:
+    """Refuse a speed of 0: times are divided by it."""
+    for name, figure in model.figures.items():
+        if name.endswith("_core_speed") and not figure.value:
+            raise source.error(("figures", name), f"figures.{name} is 0; a speed is above 0.")
+
+
+def _validated[M: BaseModel](kind: type[M], source: Source) -> M:
     try:
         return kind.model_validate(source.data)
     except ValidationError as error:

@@ -43,6 +43,29 @@ class Options:
     why_not: str = ""
 
 
+def run_items(steps: int, prices: PriceBook, book: PlatformBook) -> tuple[Item, ...]:
+    """Return what a run of so many steps costs besides them: states, functions, ledger."""
+
+    def count(what: str) -> int:
+        return int(book.value(f"{what}_per_run") + steps * book.value(f"{what}_per_step"))
+
+    call = LambdaCall(
+        int(book.value("control_memory_mb")),
+        account.billed_ms(book.value("control_call_s")),
+        count("control_calls"),
+    )
+    return (
+        *account.transition_items(prices, count("transitions")),
+        *account.lambda_items(prices, [call], "Control functions"),
+        *account.ledger_items(
+            prices,
+            writes=count("ledger_writes"),
+            reads=int(steps * book.value("ledger_reads_per_step")),
+        ),
+        *account.event_items(prices, int(book.value("events_per_run"))),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """The books and the situation, and from them the options of every step."""
@@ -58,27 +81,8 @@ class Model:
         return self._on_clusters(step, load, platform)
 
     def run_items(self, steps: int) -> tuple[Item, ...]:
-        """Return what a run of so many steps costs besides them: states, functions, ledger."""
-        book = self.platforms
-
-        def count(what: str) -> int:
-            return int(book.value(f"{what}_per_run") + steps * book.value(f"{what}_per_step"))
-
-        call = LambdaCall(
-            int(book.value("control_memory_mb")),
-            account.billed_ms(book.value("control_call_s")),
-            count("control_calls"),
-        )
-        return (
-            *account.transition_items(self.prices, count("transitions")),
-            *account.lambda_items(self.prices, [call], "Control functions"),
-            *account.ledger_items(
-                self.prices,
-                writes=count("ledger_writes"),
-                reads=int(steps * book.value("ledger_reads_per_step")),
-            ),
-            *account.event_items(self.prices, int(book.value("events_per_run"))),
-        )
+        """Return what a run of so many steps costs besides them."""
+        return run_items(steps, self.prices, self.platforms)
 
     # --- Lambda ---
 

@@ -41,6 +41,38 @@ def test_every_priced_instance_type_is_described_and_the_other_way_round() -> No
     assert set(PRICES.instances) == set(PLATFORMS.instances)
 
 
+def test_what_a_plan_may_choose_from_is_described_and_priced() -> None:
+    offered = {*PLATFORMS.ray_types, *PLATFORMS.hpc_types, PLATFORMS.hpc_head_type}
+    assert offered <= set(PLATFORMS.instances)
+    assert offered <= set(PRICES.instances)
+    assert {PLATFORMS.instance(name).arch for name in PLATFORMS.ray_types} == {"x86_64", "arm64"}
+
+
+def test_the_types_of_the_mpi_queue_have_efa_and_burstable_types_are_not_offered() -> None:
+    assert all(PLATFORMS.instance(name).efa for name in PLATFORMS.hpc_types)
+    assert not any(name.startswith("t") for name in PLATFORMS.ray_types)
+
+
+def test_a_larger_type_of_a_family_has_more_and_costs_more() -> None:
+    for name, kind in PLATFORMS.instances.items():
+        if name.startswith("hpc7g"):
+            continue  # its sizes differ in the vCPUs that are switched on, at one price
+        for other_name, other in PLATFORMS.instances.items():
+            if name.split(".")[0] == other_name.split(".")[0] and kind.vcpu < other.vcpu:
+                assert kind.memory_gib < other.memory_gib, (name, other_name)
+                assert kind.network_gbps <= other.network_gbps, (name, other_name)
+                assert PRICES.instance_usd_per_hour(name) < PRICES.instance_usd_per_hour(other_name)
+
+
+def test_lambda_comes_in_several_sizes_for_both_architectures() -> None:
+    assert set(PLATFORMS.lambda_sizes) == {"x86_64", "arm64"}
+    for sizes in PLATFORMS.lambda_sizes.values():
+        assert sizes == tuple(sorted(set(sizes)))
+    assert set(PLATFORMS.lambda_memory_mb) <= set(PLATFORMS.lambda_sizes["x86_64"])
+    assert PRICES.lambda_usd_per_gb_s("x86_64") == Decimal("0.0000166667")
+    assert PRICES.lambda_usd_per_gb_s("arm64") == Decimal("0.0000133334")
+
+
 def test_prices_are_kept_to_the_digit() -> None:
     assert PRICES.usd("lambda_x86_gb_s") == Decimal("0.0000166667")
     assert PRICES.instance_usd_per_hour("c7i.large") == Decimal("0.08925")
@@ -58,6 +90,7 @@ def test_the_books_say_which_they_are() -> None:
         (lambda: PRICES.usd("moon_gb"), 'has no price "moon_gb"'),
         (lambda: PRICES.instance_usd_per_hour("hpc7a.96xlarge"), 'price "hpc7a.96xlarge"'),
         (lambda: PRICES.rule("fortnight_s"), 'billing rule "fortnight_s"'),
+        (lambda: PRICES.lambda_usd_per_gb_s("sparc"), 'no architecture "sparc"'),
         (lambda: PLATFORMS.value("ray_mood"), 'has no figure "ray_mood"'),
         (lambda: PLATFORMS.profile_default("luck"), 'profile default "luck"'),
         (lambda: PLATFORMS.instance("c99.large"), 'instance type "c99.large"'),
@@ -78,6 +111,38 @@ def test_a_missing_figure_is_an_error_that_names_it(
         (load_price_book, "[]", "line 1"),
         (load_platform_book, PLATFORMS_TEXT.replace("c5.large: [2, ", "c5.large: ["), "c5.large"),
         (load_platform_book, PLATFORMS_TEXT.replace("unit: s,", "", 1), "unit: Field required"),
+        (
+            load_platform_book,
+            PLATFORMS_TEXT.replace("hpc_head_type: c6i", "hpc_head_type: c99"),
+            'hpc_head_type names "c99.large", which instances: does not describe',
+        ),
+        (
+            load_platform_book,
+            PLATFORMS_TEXT.replace("hpc_types: [", "hpc_types: [moon.large,"),
+            'hpc_types names "moon.large", which instances: does not describe',
+        ),
+        (
+            load_platform_book,
+            PLATFORMS_TEXT.replace("ray_types: [", "ray_types: [c5.large,"),
+            'ray_types names "c5.large" twice',
+        ),
+        (
+            load_platform_book,
+            PLATFORMS_TEXT.replace("arm64: [512", "arm64: [64"),
+            "lambda_sizes.arm64.0: Input should be greater",
+        ),
+        (
+            load_platform_book,
+            PLATFORMS_TEXT.replace("0.75, false, x86_64", "0.75, false, sparc", 1),
+            "c5.large.4: Input should be 'x86_64' or 'arm64'",
+        ),
+        (
+            load_platform_book,
+            PLATFORMS_TEXT.replace(
+                "instance_core_speed: {value: 1.0", "instance_core_speed: {value: 0"
+            ),
+            "figures.instance_core_speed is 0",
+        ),
     ],
 )
 def test_a_broken_book_is_refused_with_its_line(
