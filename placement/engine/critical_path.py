@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER, Arrays, Ints
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER, Arrays, Floats, Ints
 from placement.engine.on_nodes import RAMP_MS

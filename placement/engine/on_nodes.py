@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
+from placement.engine.jit import njit
 
 from placement.engine.compiled import Arrays, Ints
 from placement.engine.transfers import is_there

@@ -163,9 +163,9 @@ class _Accountant:
             else None
             for task in range(len(self._graph.tasks))
         ]
-        for node, tasks in sorted(on_nodes.items()):
+        for node in range(len(self._table.node_type)):
             files: set[int] = set()
-            for run in self._on_node(node, tasks, files):
+            for run in self._on_node(node, on_nodes[node], files):
                 runs[run.task] = run
             workers.append(self._node(node, files))
         done = tuple(run for run in runs if run is not None)
@@ -182,14 +182,14 @@ class _Accountant:
         """
         table, init_ms = self._table, int(self._compiled.arrays.limits[3])
         order = sorted(
-            (int(table.start_ms[task]), task)
+            (int(table.start_ms[task]), int(table.end_ms[task]), task)
             for task in range(len(self._graph.tasks))
             if table.node[task] == NO_WORKER
         )
         used: dict[str, list[int]] = {}
         free: dict[int, list[tuple[int, str]]] = defaultdict(list)
         of_task: dict[int, str] = {}
-        for start, task in order:
+        for start, _, task in order:
             size = int(table.size[task])
             if table.startup_ms[task]:
                 name = f"lambda-{len(used) + 1:05d}"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER, Compiled, Ints
 from placement.engine.listscheduler import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from placement.engine.jit import njit
 
 from placement.engine.compiled import Ints
 

@@ -270,7 +270,7 @@ class _Check:
     def _concurrency(self) -> Iterator[str]:
         limit = int(self.model.books.exact("lambda_concurrency"))
         ends: list[int] = []
-        for row in sorted(self._on_lambda(), key=lambda row: row.start):
+        for row in sorted(self._on_lambda(), key=lambda row: (row.start, row.end)):
             while ends and ends[0] <= row.start:
                 heapq.heappop(ends)
             heapq.heappush(ends, row.end)

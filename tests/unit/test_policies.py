@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from placement.books import PlatformBook, PriceBook, default_books
@@ -111,24 +111,18 @@ def test_every_schedule_passes_the_checker_and_keeps_its_goal(
     graph: TaskGraph, goal: Goal, policy: str
 ) -> None:
     compiled = compile_graph(graph, *TINY)
-    # Which of two tasks came first in a moment that one of them only touches, no schedule tells.
-    assume(compiled.arrays.lambda_ms.min() > 0)
     found = run_policy(policy, compiled, goal, *TINY)
     table = found.nearest if isinstance(found, Infeasible) else found
     if isinstance(found, Infeasible):
         assert found.reason
         assert "  " not in found.reason
-    if table is None or idle_nodes(table):
+    if table is None:
         return
     schedule = make_schedule(compiled, table, *TINY)
     assert check(None, json.loads(json.dumps(schedule.to_json())), books_of(*TINY)) == []
     late = goal.deadline_ms is not None and table.makespan_ms > goal.deadline_ms
     dear = goal.budget_usd is not None and schedule.usd > goal.budget_usd
     assert isinstance(found, Infeasible) == (late or dear)
-
-
-def idle_nodes(table: Timetable) -> bool:
-    return len(set(table.node.tolist()) - {NO_WORKER}) < len(table.node_type)
 
 
 @pytest.mark.parametrize("policy", [*POLICIES, "static-ec2:c7g.xlarge:3"])
@@ -310,9 +304,7 @@ def test_mpi_programs_get_one_node_of_the_cheapest_hpc_type_that_fits(policy: st
     assert (kind.platform, kind.name) == ("hpc", "hpc7g.16xlarge")
     platforms = [found.compiled.node_types[each].platform for each in table.node_type]
     assert platforms.count("hpc") == 1
-    if not idle_nodes(table):
-        schedule = make_schedule(found.compiled, table, *BOOKS).to_json()
-        assert check(None, schedule) == []
+    assert check(None, make_schedule(found.compiled, table, *BOOKS).to_json()) == []
 
 
 def test_only_mpi_programs_need_no_ray_nodes() -> None:
@@ -528,6 +520,6 @@ def test_schedules_of_real_traces_pass_the_checker(name: str) -> None:
         for policy in POLICIES:
             made = found.run(policy, goal)
             table = made.nearest if isinstance(made, Infeasible) else made
-            if table is not None and not idle_nodes(table):
+            if table is not None:
                 schedule = make_schedule(found.compiled, table, *BOOKS).to_json()
                 assert check(json.loads(raw), schedule, books) == []

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numba import njit
+from placement.engine.jit import njit
 
 from placement.books import PlatformBook, PriceBook
 from placement.engine.compiled import NEVER, Compiled, Ints, compile_graph

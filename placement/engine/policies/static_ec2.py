@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER
 from placement.engine.listscheduler import T_CORES, T_PREDS, Work, _in_and_all_ms
