@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from control.stack import Stack
 from placement.errors import UserError
@@ -21,6 +20,8 @@ from reporting.report import Report, parse_report
 from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
 from trivium import demo as demonstration
+from trivium import planning
+from trivium.console import AsJson, out, say, talk
 from trivium.local import stack as local
 from trivium.target import Target
 from trivium.upload import upload
@@ -32,18 +33,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Places every step of a scientific workflow on Lambda, Ray or MPI, and accounts for it.",
 )
-out = Console(highlight=False)
-talk = Console(stderr=True, highlight=False)
-
 StackName = Annotated[
     str | None, typer.Option("--stack", help="A stack on AWS; without it, the local one.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 
-
-def say(text: str) -> None:
-    """Tell the user what happens; data goes to stdout, talk to stderr."""
-    talk.print(f"[dim]·[/dim] {text}")
+app.command()(planning.plan)
+app.command()(planning.pareto)
+app.command()(planning.compare)
 
 
 @app.command()
@@ -273,7 +269,7 @@ def guarded(command: Callable[[], Any]) -> int:
     try:
         answer = command()
     except UserError as error:
-        talk.print(str(error), style="bold red", markup=False)
+        talk.print(str(error), style="bold red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         talk.print("interrupted", style="bold")
@@ -282,8 +278,8 @@ def guarded(command: Callable[[], Any]) -> int:
         return int(error.exit_code)
     except typer.Abort:
         return 130
-    except typer.BadParameter as error:
-        talk.print(error.format_message(), style="bold red", markup=False)
+    except typer.TyperException as error:  # an option that does not exist, or takes another value
+        talk.print(error.format_message(), style="bold red", markup=False, soft_wrap=True)
         return 2
     return answer if isinstance(answer, int) else 0
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER, Arrays, Ints
+from placement.engine.jit import njit
 
 
 @njit(cache=True)

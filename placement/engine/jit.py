@@ -36,7 +36,7 @@ def _use_own_cache() -> None:
     for other in caches.glob(f"{_PREFIX}*"):
         if other != mine:
             shutil.rmtree(other, ignore_errors=True)
-    numba.config.CACHE_DIR = str(mine)
+    numba.config.CACHE_DIR = str(mine)  # type: ignore[attr-defined]
 
 
 if os.access(_PACKAGE, os.W_OK):

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER, Arrays, Floats, Ints
+from placement.engine.jit import njit
 from placement.engine.on_nodes import RAMP_MS
 from placement.engine.timetable import NO_WORKER
 from placement.engine.transfers import is_there, moving_ms, new_table, put_there

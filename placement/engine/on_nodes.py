@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from placement.engine.jit import njit
-
 from placement.engine.compiled import Arrays, Ints
+from placement.engine.jit import njit
 from placement.engine.transfers import is_there
 from placement.engine.transfers import moving_ms as _moving
 

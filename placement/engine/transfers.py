@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from placement.engine.jit import njit
 
 from placement.engine.compiled import Ints
+from placement.engine.jit import njit
 
 _EMPTY = -1
 

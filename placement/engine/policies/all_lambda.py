@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from placement.engine.jit import njit
 
 from placement.books import PlatformBook, PriceBook
 from placement.engine.compiled import NEVER, Compiled, Ints, compile_graph
+from placement.engine.jit import njit
 from placement.engine.listscheduler import L_GAP, L_INIT, L_START, T_PREDS, Work, pack
 from placement.engine.policies.costing import Costing
 from placement.engine.policies.goal import Goal, Infeasible

@@ -31,9 +31,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER, Floats, Ints
+from placement.engine.jit import njit
 from placement.engine.listscheduler import (
     K_BOOT,
     K_MEMORY,

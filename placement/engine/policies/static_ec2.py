@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from placement.engine.jit import njit
 
 from placement.engine.compiled import NEVER
+from placement.engine.jit import njit
 from placement.engine.listscheduler import T_CORES, T_PREDS, Work, _in_and_all_ms
 from placement.engine.policies.clusters import Clusters
 from placement.engine.policies.goal import Goal, Infeasible

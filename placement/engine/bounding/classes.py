@@ -1,0 +1,259 @@
+"""Classes of tasks: what the linear program has in place of tasks, to be small.
+
+A class stands for the mean of its tasks. That is rough, and may be: the program only proposes
+prices, and what tasks pay at these prices is worked out for every single one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from placement.engine.bounding.arrays import NEVER, Bools, Floats, Ints
+from placement.engine.bounding.facts import Facts
+from placement.engine.bounding.leases import Grid
+from placement.engine.bounding.prices import Places
+
+# A class is split further where its tasks' costs on Lambda differ by more, in logarithms.
+_COST_STEP = 0.05
+_COARSER = 1.4
+_HALF = 0.5
+# Tasks are taken to go to nodes if those are cheaper even at so many times their bare price.
+_WORTH_A_NODE = 1.3
+# Times that differ by less than this part of a bucket are alike in any case.
+_FINEST = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """A class on nodes of one kind: when its main part may begin, and what comes before, in ms."""
+
+    fits: Bools
+    begins: Floats
+    until: Floats
+    before_ms: Floats
+    main_ms: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaPlan:
+    """A class on Lambda at one size: its duration (ms) and the cost of all its tasks (USD)."""
+
+    fits: Bools
+    ms: Floats
+    usd: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Classes of tasks; `usd_per_ms` is of all tasks of a class, times are those of their mean.
+
+    `into` and `out_of` are the weights by pair of groups and class. The last classes are fetches of
+    common files; they have no place on Lambda.
+    """
+
+    count: int
+    brings_much: Bools
+    usd_per_ms: Floats
+    on_nodes: tuple[NodePlan, ...]
+    on_lambda: tuple[LambdaPlan, ...]
+    lambda_begins: Floats
+    latest_ms: Floats
+    into: Floats
+    out_of: Floats
+
+    @property
+    def mean_usd(self) -> float:
+        """About what a class pays, in the mean: on nodes at a price of 1."""
+        main = np.max([plan.main_ms * plan.fits for plan in self.on_nodes], axis=0)
+        return float((self.usd_per_ms * main).sum()) / self.count
+
+
+def classes_of(
+    facts: Facts, places: Places, grid: Grid, most: int, pairs: Sequence[int]
+) -> Classes:
+    """Put tasks together that have about the same windows, durations and costs; `most` classes."""
+    of_task, count = _classified(facts, places, grid, most)
+    main_ms = _main_ms(places)
+    weight = facts.usd_per_ms * main_ms + 1e-15
+    whole = np.bincount(of_task, weight, count)
+
+    def mean(values: Floats | Ints | Bools) -> Floats:
+        found: Floats = np.bincount(of_task, values * weight, count) / whole
+        return found
+
+    def total(values: Floats | Ints) -> Floats:
+        found: Floats = np.bincount(of_task, values, count)
+        return found
+
+    latest = mean(places.windows.latest_ms)
+    on_nodes = []
+    for number, supply in enumerate(places.supplies):
+        fits = total(places.fits[number].astype(np.float64)) > 0
+        here = np.where(places.fits[number], weight, 0.0)
+        those = np.maximum(1e-300, total(here))
+        main = total(supply.kind.main_ms * here) / those
+        begins = total(places.begins[number] * here) / those
+        until = np.maximum(begins, total(places.until[number] * here) / those)
+        before = total(supply.kind.before_ms * here) / those
+        on_nodes.append(NodePlan(fits, begins, until, before, main))
+    mean_main = np.maximum(1e-9, mean(main_ms))
+    classes = Classes(
+        count=count,
+        brings_much=mean(places.brings_much) > _HALF,
+        usd_per_ms=total(facts.usd_per_ms * main_ms) / mean_main,
+        on_nodes=tuple(on_nodes),
+        on_lambda=tuple(_lambda_plans(facts, places, of_task, count, mean)),
+        lambda_begins=mean(places.lambda_begins),
+        latest_ms=latest,
+        into=_pair_weights(facts, of_task, count, pairs, out=False),
+        out_of=_pair_weights(facts, of_task, count, pairs, out=True),
+    )
+    return _with_fetches(classes, facts, places)
+
+
+def _with_fetches(classes: Classes, facts: Facts, places: Places) -> Classes:
+    """Add a class per group for fetches of common files, if those happen on nodes at all."""
+    sets, of_task = facts.sets, facts.sets.of_task
+    group = np.zeros(len(sets.file), dtype=np.int64)
+    group[of_task[of_task >= 0]] = facts.group[of_task >= 0]
+    some = np.flatnonzero(_cheaper_on_nodes(facts, places))
+    first, number = np.unique(group[some], return_inverse=True)
+    added = len(first)
+
+    def mean(values: Floats | Ints) -> Floats:
+        found: Floats = np.bincount(number, values, added) / np.bincount(number, minlength=added)
+        return found
+
+    def longer(these: Floats, more: Floats | float = 0.0) -> Floats:
+        shape = (*these.shape[:-1], added)
+        return np.concatenate([these, np.broadcast_to(np.asarray(more), shape)], axis=-1)
+
+    on_nodes = []
+    for which, plan in enumerate(classes.on_nodes):
+        supply, until = places.supplies[which], places.until[which]
+        took = mean(supply.kind.fetch_ms[some])
+        last = np.full(len(sets.file), supply.first_ms, dtype=np.int64)
+        latest = np.where(places.fits[which], until, supply.first_ms)
+        np.maximum.at(last, sets.readers.owners(), latest[sets.readers.entries])
+        begin = np.full(added, float(supply.first_ms))
+        # On the first kind in any case: a class needs some place.
+        fits = (begin + took <= mean(last[some])) | (which == 0)
+        on_nodes.append(
+            NodePlan(
+                np.concatenate([plan.fits, fits]),
+                longer(plan.begins, begin),
+                longer(plan.until, np.maximum(begin, mean(last[some]) - took)),
+                longer(plan.before_ms),
+                longer(plan.main_ms, took),
+            )
+        )
+    none = np.zeros(added, dtype=np.bool_)
+    return Classes(
+        classes.count + added,
+        np.concatenate([classes.brings_much, none]),
+        longer(classes.usd_per_ms, np.bincount(number, sets.usd_per_ms[some], added)),
+        tuple(on_nodes),
+        tuple(
+            LambdaPlan(np.concatenate([size.fits, none]), longer(size.ms), longer(size.usd))
+            for size in classes.on_lambda
+        ),
+        longer(classes.lambda_begins),
+        longer(classes.latest_ms),
+        longer(classes.into),
+        longer(classes.out_of),
+    )
+
+
+def _cheaper_on_nodes(facts: Facts, places: Places) -> Bools:
+    """Whether the tasks of a file set are cheaper on nodes than on Lambda, all in all."""
+    in_set = facts.sets.of_task >= 0
+    of_task, size = facts.sets.of_task[in_set], len(facts.sets.file)
+    fits = np.any(places.fits, axis=0)
+    least = facts.on_lambda.usd.min(axis=1, initial=np.inf)
+    bare = np.where(fits, facts.usd_per_ms * _main_ms(places), np.inf)
+    on_lambda, on_nodes = (np.bincount(of_task, usd[in_set], size) for usd in (least, bare))
+    found: Bools = np.isfinite(on_nodes) & (on_nodes * _WORTH_A_NODE < on_lambda)
+    return found
+
+
+def _main_ms(places: Places) -> Ints:
+    """Return each task's main part on the first kind that it fits; 0 where it fits none."""
+    found = np.zeros(len(places.brings_much), dtype=np.int64)
+    for number in range(len(places.supplies) - 1, -1, -1):
+        fits = places.fits[number]
+        found[fits] = places.supplies[number].kind.main_ms[fits]
+    return found
+
+
+def _classified(facts: Facts, places: Places, grid: Grid, most: int) -> tuple[Ints, int]:
+    """Return each task's class and their number, with steps as fine as `most` allows."""
+    main = _main_ms(places).astype(np.float64)
+    took = facts.on_lambda.ms
+    fits_lambda = took <= (places.windows.latest_ms - places.lambda_begins)[:, None]
+    cost = np.where(fits_lambda, facts.on_lambda.usd, np.inf).min(axis=1, initial=np.inf)
+    relative = cost / (facts.usd_per_ms * main + 1e-15)
+    ratio = np.log(np.clip(relative, 1e-9, 1e9))
+    kinds = np.zeros(facts.tasks, dtype=np.int64)
+    for fits in (*places.fits, np.isfinite(cost), places.brings_much):
+        kinds = 2 * kinds + fits
+    begins = places.lambda_begins.astype(np.float64)
+    latest = places.windows.latest_ms.astype(np.float64)
+    coarse = _FINEST
+    while True:
+        step = grid.step * coarse
+        key = facts.group.astype(np.uint64)
+        for part in (
+            kinds,
+            np.round(begins / step),
+            np.round(latest / step),
+            np.round(main / step),
+            np.round(ratio / (_COST_STEP * max(1.0, coarse))),
+        ):
+            # A collision would only make a class rougher.
+            key = key * np.uint64(0x9E3779B97F4A7C15) + part.astype(np.int64).astype(np.uint64)
+        keys, of_task = np.unique(key, return_inverse=True)
+        if len(keys) <= most or coarse > NEVER:
+            return of_task, len(keys)
+        coarse *= _COARSER
+
+
+def _lambda_plans(
+    facts: Facts, places: Places, of_task: Ints, count: int, mean: Callable[[Floats], Floats]
+) -> list[LambdaPlan]:
+    """Return a plan per size where all tasks of a class fit, and one for classes that are mixed."""
+    room = places.windows.latest_ms - places.lambda_begins
+    fits = facts.on_lambda.ms <= room[:, None]
+    members = np.bincount(of_task, minlength=count)
+    found = []
+    served = np.zeros(count, dtype=np.bool_)
+    for size in range(facts.on_lambda.ms.shape[1]):
+        all_fit = np.bincount(of_task, fits[:, size], count) == members
+        served |= all_fit
+        usd = np.where(fits[:, size], facts.on_lambda.usd[:, size], 0.0)
+        took = np.where(fits[:, size], facts.on_lambda.ms[:, size], 0)
+        found.append(LambdaPlan(all_fit, mean(took), np.bincount(of_task, usd, count)))
+    if not found:
+        return found
+    some = fits.any(axis=1)
+    rest = (np.bincount(of_task, some, count) == members) & ~served
+    took = np.where(fits, facts.on_lambda.ms, NEVER).min(axis=1)
+    usd = np.where(fits, facts.on_lambda.usd, np.inf).min(axis=1)
+    whole = np.bincount(of_task, np.where(some, usd, 0.0), count)
+    found.append(LambdaPlan(rest, mean(np.where(some, took, 0)), whole))
+    return found
+
+
+def _pair_weights(
+    facts: Facts, of_task: Ints, count: int, pairs: Sequence[int], *, out: bool
+) -> Floats:
+    rows = facts.pairs.out_of if out else facts.pairs.into
+    weight = facts.pairs.weight if out else np.ones(len(rows.entries))
+    task = rows.owners()
+    found = np.zeros((len(pairs), count))
+    for row, pair in enumerate(pairs):
+        of_it = rows.entries == pair
+        found[row] = np.bincount(of_task[task[of_it]], weight[of_it], count)
+    return found

@@ -1,0 +1,178 @@
+"""Plans a task graph: a policy's schedule for a goal, and how far it can be from the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from placement.books import PlatformBook, PriceBook
+from placement.engine.bound import CostBound
+from placement.engine.compiled import Compiled, compile_graph
+from placement.engine.policies.goal import Goal, Infeasible
+from placement.engine.policies.registry import Baselines
+from placement.engine.retiming import retimed
+from placement.engine.schedule import Schedule, make_schedule
+from placement.engine.search import Search, to_timetable
+from placement.engine.taskgraph import TaskGraph
+from placement.engine.timetable import Timetable
+
+OURS = "trivium"
+# Deadlines of a Pareto front, as multiples of the shortest makespan.
+STRETCHES = (1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0)
+# Deadlines where there is none: what is still cheaper beyond takes days.
+WIDE_STRETCHES = (4.0, 16.0, 64.0)
+BUDGET_STEPS = 8  # halvings of the range of deadlines in which the budget is spent
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What no schedule can go below: cost at this makespan (USD), makespan at this cost (ms)."""
+
+    cost_usd: Decimal
+    makespan_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlan:
+    """A policy's schedule for a goal, and the bounds that hold for it."""
+
+    policy: str
+    goal: Goal
+    seed: int
+    schedule: Schedule
+    bound: Bound
+
+    @property
+    def cost_gap(self) -> float:
+        """By which share of the bound the cost lies above it."""
+        return float(self.schedule.usd / self.bound.cost_usd) - 1
+
+    @property
+    def time_gap(self) -> float:
+        """By which share of the bound the makespan lies above it."""
+        return self.schedule.makespan_ms / self.bound.makespan_ms - 1
+
+
+class Planner:
+    """Plans one graph under two books; what several plans share is worked out once."""
+
+    def __init__(self, graph: TaskGraph, prices: PriceBook, book: PlatformBook) -> None:
+        self._prices, self._book = prices, book
+        self._compiled = compile_graph(graph, prices, book)
+        self._search = Search(self._compiled)
+        self._baselines = Baselines(self._compiled, prices, book)
+
+    @property
+    def compiled(self) -> Compiled:
+        """The graph as the engine sees it."""
+        return self._compiled
+
+    @property
+    def shortest_makespan_ms(self) -> int:
+        """The makespan where every task ends as soon as it can: the shortest that was found."""
+        return self._search.shortest_makespan_ms
+
+    def plan(self, policy: str, goal: Goal, seed: int = 0) -> GraphPlan | Infeasible:
+        """Return a policy's best schedule for a goal with its bounds, or why there is none.
+
+        The same graph, books, goal and seed give the same plan. Raises UserError for a policy
+        that does not exist.
+        """
+        schedule = self.schedule(policy, goal, seed)
+        if isinstance(schedule, Infeasible):
+            return schedule
+        return GraphPlan(policy, goal, seed, schedule, self.bound(schedule))
+
+    def schedule(self, policy: str, goal: Goal, seed: int = 0) -> Schedule | Infeasible:
+        """Return a policy's best schedule for a goal, or why there is none; without bounds."""
+        if policy == OURS:
+            return self._ours(goal, seed)
+        found = self._baselines.run(policy, goal)
+        return found if isinstance(found, Infeasible) else self._account(found)
+
+    def bound(self, schedule: Schedule) -> Bound:
+        """Return the least cost at a schedule's makespan, and the least makespan at its cost."""
+        return Bound(
+            self._bounds.cost(schedule.makespan_ms),
+            self._bounds.time(schedule.usd, known_ms=schedule.makespan_ms),
+        )
+
+    @cached_property
+    def _bounds(self) -> CostBound:
+        return CostBound(self._compiled.graph, self._prices, self._book)
+
+    def _ours(self, goal: Goal, seed: int) -> Schedule | Infeasible:
+        shortest = self._search.shortest_makespan_ms
+        if goal.deadline_ms is not None and goal.deadline_ms < shortest:
+            return _too_early(goal.deadline_ms, shortest)
+        if goal.budget_usd is not None:
+            return self._within_budget(goal, seed)
+        if goal.objective == "time":
+            return self._for_deadline(shortest, seed) or self._soonest()
+        if goal.deadline_ms is not None:
+            return self._for_deadline(goal.deadline_ms, seed) or self._soonest()
+        return self._cheapest_of_all(seed)
+
+    def _cheapest_of_all(self, seed: int) -> Schedule:
+        """Return the cheapest schedule whatever its makespan: more time helps only so far."""
+        shortest = self._search.shortest_makespan_ms
+        found = [self._for_deadline(int(shortest * stretch), seed) for stretch in WIDE_STRETCHES]
+        return min(
+            (each for each in found if each is not None),
+            key=lambda each: (each.usd, each.makespan_ms),
+            default=self._soonest(),
+        )
+
+    def _within_budget(self, goal: Goal, seed: int) -> Schedule | Infeasible:
+        """Return the fastest schedule that costs no more than the budget.
+
+        The deadline is halved in on: a longer one does not make the cheapest schedule dearer.
+        """
+        assert goal.budget_usd is not None
+        slowest = (
+            self._cheapest_of_all(seed)
+            if goal.deadline_ms is None
+            else self._for_deadline(goal.deadline_ms, seed) or self._soonest()
+        )
+        if slowest.usd > goal.budget_usd:
+            return _too_dear(goal, slowest)
+        if goal.objective == "cost":
+            return slowest
+        best, low, high = slowest, self._search.shortest_makespan_ms, slowest.makespan_ms
+        for _ in range(BUDGET_STEPS):
+            middle = (low + high) // 2
+            tried = self._for_deadline(middle, seed)
+            if tried is not None and tried.usd <= goal.budget_usd:
+                best, high = min(best, tried, key=lambda each: each.makespan_ms), middle
+            else:
+                low = middle
+        return best
+
+    def _for_deadline(self, deadline_ms: int, seed: int) -> Schedule | None:
+        found = self._search.cheapest(deadline_ms, seed)
+        if found.late_ms:
+            return None
+        table = to_timetable(self._compiled, found.played)
+        return self._account(retimed(self._compiled, table, deadline_ms))
+
+    def _soonest(self) -> Schedule:
+        return self._account(self._search.soonest())
+
+    def _account(self, table: Timetable) -> Schedule:
+        return make_schedule(self._compiled, table, self._prices, self._book)
+
+
+def _too_early(deadline_ms: int, shortest_ms: int) -> Infeasible:
+    return Infeasible(
+        f"no placement found ends within {deadline_ms / 1000:g} s; the shortest takes "
+        f"{shortest_ms / 1000:.1f} s"
+    )
+
+
+def _too_dear(goal: Goal, cheapest: Schedule) -> Infeasible:
+    within = "" if goal.deadline_ms is None else f" within {goal.deadline_ms / 1000:g} s"
+    return Infeasible(
+        f"no placement found costs at most ${goal.budget_usd}{within}; the cheapest costs "
+        f"${cheapest.usd:.6f}"
+    )

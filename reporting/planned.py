@@ -1,0 +1,48 @@
+"""What a plan, a front and a comparison of policies consist of, for whoever writes them down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from placement.books import BookStamp
+from placement.engine.candidates import StepPlan
+from placement.engine.planner import GraphPlan
+from placement.engine.policies.goal import Goal, Infeasible
+from placement.engine.schedule import Schedule
+from placement.engine.taskgraph import TaskGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was planned, for which goal, under which books."""
+
+    graph: TaskGraph
+    goal: Goal
+    seed: int
+    books: tuple[BookStamp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A policy's plan with its steps, or why there is none."""
+
+    asked: Asked
+    policy: str
+    plan: GraphPlan | Infeasible
+    steps: tuple[StepPlan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Plans from the fastest to the cheapest."""
+
+    asked: Asked
+    plans: tuple[GraphPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What every policy comes to for the same goal, in the order in which they were asked for."""
+
+    asked: Asked
+    results: tuple[tuple[str, Schedule | Infeasible], ...]

@@ -1,0 +1,430 @@
+"""`trivium plan`, `pareto` and `compare` as a user runs them, without AWS or a local stack."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+
+from placement.books import default_books
+from tests.checker.check_schedule import check
+from trivium import plans
+from trivium.cli import app, guarded
+
+ROOT = Path(__file__).parents[2]
+TRACES = os.environ.get("TRIVIUM_TRACES", "")
+KEYS = {
+    "workflow",
+    "policy",
+    "objective",
+    "makespan_s",
+    "cost_usd",
+    "bound",
+    "gap",
+    "feasible",
+    "assumptions",
+    "steps",
+    "planner_s",
+    "seed",
+    "books",
+}
+Data = dict[str, Any]
+Run = Callable[..., "Done"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended; talk about compiling and progress is left out of `err`."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Data:
+        data: Data = json.loads(self.out)
+        return data
+
+
+@pytest.fixture
+def trivium(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "TRIVIUM_"))]:
+        monkeypatch.delenv(name)
+
+    def run(*words: str | Path) -> Done:
+        capsys.readouterr()
+        code = guarded(lambda: app([str(word) for word in words], standalone_mode=False))
+        out, err = capsys.readouterr()
+        said = [line for line in err.splitlines() if not line.startswith("·")]
+        return Done(code, out, "\n".join(said))
+
+    return run
+
+
+def trace() -> Data:
+    """Make a trace: a cut, four counts of five minutes, a merge."""
+    counts = [f"count_{n}" for n in range(4)]
+    specified = [spec("cut", [], counts, ["text"], [f"p{n}" for n in range(4)])]
+    specified += [
+        spec(name, ["cut"], ["merge"], [f"p{n}"], [f"c{n}"]) for n, name in enumerate(counts)
+    ]
+    specified.append(spec("merge", counts, [], [f"c{n}" for n in range(4)], ["all"]))
+    seconds = {"cut": 20.0, "merge": 60.0}
+    files = sorted(
+        {file for each in specified for file in each["inputFiles"] + each["outputFiles"]}
+    )
+    return {
+        "name": "small",
+        "schemaVersion": "1.5",
+        "workflow": {
+            "specification": {
+                "tasks": specified,
+                "files": [{"id": file, "sizeInBytes": 50_000_000} for file in files],
+            },
+            "execution": {
+                "makespanInSeconds": 380,
+                "executedAt": "20200101T000000+0000",
+                "tasks": [
+                    {"id": each["id"], "runtimeInSeconds": seconds.get(each["id"], 300.0)}
+                    for each in specified
+                ],
+                "machines": [{"nodeName": "n1"}],
+            },
+        },
+    }
+
+
+def spec(
+    name: str, parents: list[str], children: list[str], reads: list[str], makes: list[str]
+) -> Data:
+    return {
+        "name": name,
+        "id": name,
+        "parents": parents,
+        "children": children,
+        "inputFiles": reads,
+        "outputFiles": makes,
+    }
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return written(tmp_path, trace())
+
+
+def written(folder: Path, data: Data) -> Path:
+    path = folder / "small.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+# plan
+
+
+def test_a_plan_is_told_to_people(trivium: Run, small: Path) -> None:
+    done = trivium("plan", small, "--deadline", "15m")
+    assert done.code == 0
+    assert done.err == ""
+    for said in ("small with trivium takes ", "why not", "Placement", "no placement can cost less"):
+        assert said in done.out
+
+
+def test_a_plan_as_json_has_the_promised_keys(trivium: Run, small: Path) -> None:
+    done = trivium("plan", small, "--deadline", "15m", "--json")
+    assert done.code == 0
+    assert set(done.data) == KEYS | {"deadline_s"}
+    assert done.data["deadline_s"] == 900
+    assert done.data["makespan_s"] <= 900
+    assert done.data["gap"]["cost"] >= 0
+    assert done.data["gap"]["time"] >= 0
+    assert [step["step"] for step in done.data["steps"]] == ["cut", "count", "merge"]
+    for step in done.data["steps"]:
+        assert sum(part["tasks"] for part in step["parts"]) == step["tasks"]
+        assert all(each["why"] for each in step["candidates"] if not each["chosen"])
+
+
+@pytest.mark.parametrize(
+    "policy", ["trivium", "static-ec2", "static-ec2:c6g.large:2", "all-lambda", "mashup", "heft"]
+)
+def test_the_schedule_of_every_policy_passes_the_independent_checker(
+    trivium: Run, small: Path, policy: str
+) -> None:
+    file = small.parent / "schedule.json"
+    done = trivium("plan", small, "--policy", policy, "--schedule", file, "--json")
+    assert done.code == 0
+    schedule = json.loads(file.read_text())
+    assert check(trace(), schedule) == []
+    assert schedule["makespan_s"] == done.data["makespan_s"]
+    assert schedule["cost_usd"] == done.data["cost_usd"]
+
+
+def test_a_workflow_file_is_planned_with_the_sizes_of_its_uploads(
+    trivium: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "schedule.json"
+    workflow = ROOT / "workflows" / "word-count.yaml"
+    done = trivium("plan", workflow, "--upload", "texts=350MB", "--schedule", file, "--json")
+    assert done.code == 0
+    assert done.data["workflow"] == "word-count"
+    assert check(None, json.loads(file.read_text())) == []
+
+
+def test_a_workflow_file_states_its_goal_and_the_command_line_another(
+    trivium: Run, tmp_path: Path
+) -> None:
+    text = (ROOT / "workflows" / "word-count.yaml").read_text()
+    workflow = tmp_path / "word-count.yaml"
+    workflow.write_text(f"{text}\nobjective: time\ndeadline_s: 7200\n")
+    words = ("plan", workflow, "--upload", "texts=35MB", "--json")
+    own = trivium(*words).data
+    assert (own["objective"], own["deadline_s"]) == ("time", 7200)
+    other = trivium(*words, "--objective", "cost", "--deadline", "1h").data
+    assert (other["objective"], other["deadline_s"]) == ("cost", 3600)
+
+
+def test_a_budget_alone_asks_for_the_least_time(trivium: Run, small: Path) -> None:
+    data = trivium("plan", small, "--budget", "$2.50", "--json").data
+    assert (data["objective"], data["budget_usd"]) == ("time", "2.5")
+    assert float(data["cost_usd"]) <= 2.5
+
+
+def test_a_deadline_that_cannot_be_kept_names_the_nearest(trivium: Run, small: Path) -> None:
+    done = trivium("plan", small, "--deadline", "60s")
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.startswith("There is no plan for small: no placement found ends within 60 s;")
+    assert "the shortest takes" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_budget_that_is_too_small_as_json(trivium: Run, small: Path) -> None:
+    done = trivium("plan", small, "--budget", "0.000001", "--json")
+    assert done.code == 1
+    assert done.data["feasible"] is False
+    assert "the cheapest costs" in done.data["reason"]
+    assert set(done.data) == KEYS | {"budget_usd", "reason"}
+
+
+def test_the_same_seed_gives_the_same_bytes_under_two_hash_seeds(small: Path) -> None:
+    told = []
+    for seed in ("1", "2"):
+        file = small.parent / f"schedule{seed}.json"
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "trivium", "plan", small, "--deadline", "15m"),
+                *("--seed", "3", "--json", "--schedule", file),
+            ],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=250,
+        )
+        data = json.loads(done.stdout)
+        assert data.pop("planner_s") > 0
+        told.append((data, list(data), file.read_bytes()))
+    assert told[0] == told[1]
+
+
+# pareto and compare
+
+
+def test_every_point_of_the_front_can_be_had_again(trivium: Run, small: Path) -> None:
+    done = trivium("pareto", small, "--seed", "4", "--json")
+    assert done.code == 0
+    points = done.data["points"]
+    figures = [(point["makespan_s"], float(point["cost_usd"])) for point in points]
+    assert len(points) > 1
+    assert figures == sorted(figures)
+    assert [usd for _, usd in figures] == sorted((usd for _, usd in figures), reverse=True)
+    for point in (points[0], points[-1]):
+        words = ("--deadline", str(point["deadline_s"]), "--seed", str(point["seed"]), "--json")
+        again = trivium("plan", small, *words).data
+        for key in ("makespan_s", "cost_usd", "bound", "gap"):
+            assert again[key] == point[key]
+
+
+def test_the_front_is_told_to_people(trivium: Run, small: Path) -> None:
+    done = trivium("pareto", small)
+    assert done.code == 0
+    assert "trivium plan FILE --deadline DEADLINE --seed 0" in " ".join(done.out.split())
+
+
+def test_policies_are_compared_in_a_sentence_and_a_table(trivium: Run, small: Path) -> None:
+    done = trivium("compare", small)
+    assert done.code == 0
+    assert done.out.startswith("trivium is ")
+    assert " the best fixed cluster" in " ".join(done.out.split())
+    for policy in ("static-ec2", "all-lambda", "mashup", "heft"):
+        assert policy in done.out
+
+
+def test_a_comparison_as_json_says_which_policies_have_no_plan(trivium: Run, small: Path) -> None:
+    done = trivium("compare", small, "--policies", "trivium, heft", "--deadline", "1s", "--json")
+    assert done.code == 1
+    policies = done.data["policies"]
+    assert [each["policy"] for each in policies] == ["trivium", "heft"]
+    assert all(each["feasible"] is False and each["reason"] for each in policies)
+
+
+# what is wrong is said in one sentence
+
+
+def changed(path: str, value: Any) -> Data:
+    """Return the trace with one value put elsewhere; `...` takes it away."""
+    data = copy.deepcopy(trace())
+    *way, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
+    at: Any = data
+    for step in way:
+        at = at[step]
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value
+    return data
+
+
+def closed_circle() -> Data:
+    data = copy.deepcopy(trace())
+    tasks = data["workflow"]["specification"]["tasks"]
+    tasks[0]["parents"], tasks[5]["children"] = ["merge"], ["cut"]
+    return data
+
+
+SPECIFIED, EXECUTED = "workflow.specification.tasks", "workflow.execution.tasks"
+WRONG = {
+    "another version": changed("schemaVersion", "1.3"),
+    "no version": changed("schemaVersion", ...),
+    "a cycle": closed_circle(),
+    "a parent that is not there": changed(f"{SPECIFIED}.5.parents", ["nobody"]),
+    "a negative runtime": changed(f"{EXECUTED}.2.runtimeInSeconds", -1),
+    "no runtime": changed(f"{EXECUTED}.2.runtimeInSeconds", ...),
+    "a negative size": changed("workflow.specification.files.1.sizeInBytes", -1),
+    "no size": changed("workflow.specification.files.1.sizeInBytes", ...),
+    "an id twice": changed(f"{SPECIFIED}.1.id", "cut"),
+    "no tasks": changed(SPECIFIED, []),
+}
+
+
+@pytest.mark.parametrize("command", ["plan", "pareto", "compare"])
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_trace_is_refused_in_one_sentence(
+    trivium: Run, tmp_path: Path, what: str, command: str
+) -> None:
+    refused(trivium(command, written(tmp_path, WRONG[what])))
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"name": ', "no trace", "[1, 2]", "\x00\x01"])
+def test_what_is_no_json_is_refused_in_one_sentence(
+    trivium: Run, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "small.json"
+    path.write_text(text)
+    refused(trivium("plan", path))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--deadline", "soon"),
+        ("--deadline", "-5"),
+        ("--deadline", "0"),
+        ("--budget", "free"),
+        ("--budget", "-1"),
+        ("--objective", "fame"),
+        ("--seed", "-1"),
+        ("--policy", "nonsense"),
+        ("--policy", "static-ec2:c6g.large"),
+        ("--policy", "static-ec2:t2.nano:3"),
+        ("--policy", "static-ec2:c6g.large:0"),
+        ("--policy", "[/red]"),
+        ("--upload", "reads=2GB"),
+        ("--schedule", "no/such/folder/out.json"),
+        ("--nonsense",),
+        ("another",),
+    ],
+)
+def test_wrong_options_are_refused_in_one_sentence(
+    trivium: Run, small: Path, words: tuple[str, ...]
+) -> None:
+    refused(trivium("plan", small, *words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan",),
+        ("plan", "no-such-file.json"),
+        ("plan", str(ROOT)),
+        ("plan", str(ROOT / "workflows" / "word-count.yaml")),
+        ("plan", str(ROOT / "workflows" / "word-count.yaml"), "--upload", "texts"),
+        ("plan", str(ROOT / "workflows" / "word-count.yaml"), "--upload", "texts=much"),
+        ("plan", str(ROOT / "workflows" / "word-count.yaml"), "--upload", "novels=2GB"),
+        ("compare", "no-such-file.json", "--policies", "trivium,"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_commands_are_refused_in_one_sentence(trivium: Run, words: tuple[str, ...]) -> None:
+    refused(trivium(*words))
+
+
+def test_a_type_without_a_price_is_refused_in_one_sentence(
+    trivium: Run, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices, book = default_books()
+    sold = {name: usd for name, usd in prices.instances.items() if name != "c6g.medium"}
+    monkeypatch.setattr(plans, "default_books", lambda: (replace(prices, instances=sold), book))
+    done = trivium("plan", small)
+    refused(done)
+    assert "c6g.medium" in done.err
+
+
+def refused(done: Done) -> None:
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.strip()
+    assert len(done.err.splitlines()) == 1
+
+
+# how it starts
+
+
+def test_other_commands_do_not_wait_for_the_planner() -> None:
+    code = "import sys, trivium.cli; sys.exit('numba' in sys.modules or 'scipy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_compiling_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with plans.timed() as clock:
+        for plus in (1, 2):
+            numba.njit(lambda x, plus=plus: x + plus)(1)
+    assert clock.seconds > 0
+    assert capsys.readouterr().err.count("compiling") == 1
+
+
+# a trace that really ran
+
+
+@pytest.fixture
+def real() -> Path:
+    path = Path(TRACES) / "srasearch-chameleon-10a-001.json"
+    if not TRACES or not path.is_file():
+        pytest.skip("TRIVIUM_TRACES names no folder with srasearch-chameleon-10a-001.json")
+    return path
+
+
+def test_a_real_trace_is_planned_and_checked(trivium: Run, real: Path, tmp_path: Path) -> None:
+    file = tmp_path / "schedule.json"
+    done = trivium("plan", real, "--deadline", "30m", "--schedule", file, "--json")
+    assert done.code == 0
+    assert check(json.loads(real.read_text()), json.loads(file.read_text())) == []
