@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 
 from placement.books import PlatformBook, PriceBook
@@ -105,7 +105,12 @@ class Planner:
     def _ours(self, goal: Goal, seed: int) -> Schedule | Infeasible:
         shortest = self._search.shortest_makespan_ms
         if goal.deadline_ms is not None and goal.deadline_ms < shortest:
-            return _too_early(goal.deadline_ms, shortest)
+            # Tasks that were moved in time may end a little sooner than the soonest schedule.
+            fastest = self._for_deadline(shortest, seed) or self._soonest()
+            if goal.deadline_ms < fastest.makespan_ms:
+                return _too_early(goal.deadline_ms, fastest.makespan_ms)
+            if goal.budget_usd is None:
+                return self._for_deadline(goal.deadline_ms, seed) or fastest
         if goal.budget_usd is not None:
             return self._within_budget(goal, seed)
         if goal.objective == "time":
@@ -166,7 +171,7 @@ class Planner:
 def _too_early(deadline_ms: int, shortest_ms: int) -> Infeasible:
     return Infeasible(
         f"no placement found ends within {deadline_ms / 1000:g} s; the shortest takes "
-        f"{shortest_ms / 1000:.1f} s"
+        f"{shortest_ms / 1000:.3f} s"
     )
 
 
@@ -174,5 +179,5 @@ def _too_dear(goal: Goal, cheapest: Schedule) -> Infeasible:
     within = "" if goal.deadline_ms is None else f" within {goal.deadline_ms / 1000:g} s"
     return Infeasible(
         f"no placement found costs at most ${goal.budget_usd}{within}; the cheapest costs "
-        f"${cheapest.usd:.6f}"
+        f"${cheapest.usd.quantize(Decimal('1e-6'), rounding=ROUND_CEILING)}"
     )
