@@ -322,26 +322,26 @@ class Scenario:
         They begin at the `known` ones; without known ones, there are no prices on waiting yet.
         """
         best = known if demand is None else None
-        mixed, stalled = known, 0
+        mixed, last_usd, stalled = known, -math.inf, 0
         for _ in range(self._effort.rounds):
             proposal = master.solve(demand, waiting=known is not None)
-            below = -math.inf if best is None else best.usd
-            near = 0.0 if best is None else self._effort.near * abs(below)
-            if proposal.optimum_usd - below <= near:
+            near = self._effort.near * abs(proposal.optimum_usd)
+            if best is not None and proposal.optimum_usd - best.usd <= near:
                 break
             candidates = [proposal.prices]
             if mixed is not None:
                 candidates.append(_mixed(mixed.prices, proposal.prices))
-            given = 0.0 if demand is None else proposal.reward_usd * demand.cores
-            added = 0
+            added, round_usd = 0, -math.inf
             for prices in candidates:
                 usd, new = master.improve(prices, proposal.class_usd)
-                added += new
-                if best is None or usd + given > best.usd:
-                    best = _Best(usd + given, prices, proposal.reward_usd, proposal.cores)
-            assert best is not None
+                if demand is not None:
+                    usd += proposal.reward_usd * demand.cores
+                added, round_usd = added + new, max(round_usd, usd)
+                if best is None or usd > best.usd:
+                    best = _Best(usd, prices, proposal.reward_usd, proposal.cores)
             mixed = best
-            stalled = 0 if best.usd > below + near / 4 else stalled + 1
+            stalled = 0 if round_usd > last_usd + near / 4 else stalled + 1
+            last_usd = round_usd
             if not added or stalled == _PATIENCE:
                 break
         assert best is not None
