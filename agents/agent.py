@@ -139,6 +139,9 @@ class Agent:
     def _interruptible(self) -> Iterator[None]:
         self._waiting = True
         try:
+            # Asked just before: nobody would wake it.
+            if self._stopping:
+                raise SystemExit(0)
             yield
         finally:
             self._waiting = False
