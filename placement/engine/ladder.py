@@ -88,13 +88,18 @@ def _idle_share(a: Arrays, column: int, group: Ints, groups: int) -> Floats:
 
 def node_ms(a: Arrays, column: int) -> Ints:
     """Return every task's duration (ms) on a node of a type, with all its inputs to bring."""
+    in_ms, rate = bringing_ms(a, column)
+    out_ms = _moving_ms(a.out_bytes, np.diff(a.out_ptr), a.figures[1], a.figures[2], rate)
+    ms: Ints = a.task_start_ms[column] + in_ms + a.node_compute_ms + out_ms
+    return ms
+
+
+def bringing_ms(a: Arrays, column: int) -> tuple[Ints, Floats]:
+    """Return how long each task takes to bring its inputs to a node (ms), and its rate (MB/s)."""
     in_bytes = np.diff(np.concatenate([[0], np.cumsum(a.file_bytes[a.in_idx])])[a.in_ptr])
     share = np.minimum(1.0, a.cores / a.vcpus[column])
     rate = np.minimum(a.figures[3], a.node_mb_per_s[column] * share)
-    moved = _moving_ms(in_bytes, np.diff(a.in_ptr), a.figures[0], a.figures[2], rate)
-    moved += _moving_ms(a.out_bytes, np.diff(a.out_ptr), a.figures[1], a.figures[2], rate)
-    ms: Ints = a.task_start_ms[column] + moved + a.node_compute_ms
-    return ms
+    return _moving_ms(in_bytes, np.diff(a.in_ptr), a.figures[0], a.figures[2], rate), rate
 
 
 def _moving_ms(size: Ints, count: Ints, latency_s: float, at_once: float, mb_per_s: Floats) -> Ints:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from placement.engine.compiled import NEVER, Arrays, Floats, Ints
-from placement.engine.jit import njit
+from placement.engine.jit import bare, njit
 from placement.engine.on_nodes import RAMP_MS
 from placement.engine.timetable import NO_WORKER
 from placement.engine.transfers import is_there, moving_ms, new_table, put_there
@@ -208,7 +208,7 @@ def _new_state(w: Work) -> _State:
 # how long a task takes where
 
 
-@njit(cache=True)
+@bare
 def _missing(w: Work, table: Ints, task: int, node: int, now: int) -> tuple[int, int, int]:
     """Return number, bytes and requests of a task's inputs that a node lacks (NO_WORKER: all)."""
     count, size, parts = 0, 0, 0
@@ -221,7 +221,7 @@ def _missing(w: Work, table: Ints, task: int, node: int, now: int) -> tuple[int,
     return count, size, parts
 
 
-@njit(cache=True)
+@bare
 def _in_and_all_ms(w: Work, task: int, kind: int, count: int, size: int) -> tuple[int, int]:
     """Return how long bringing so many inputs takes on a type of node, and the whole task."""
     share = min(1.0, w.tasks[task, T_CORES] / w.kinds[kind, K_VCPUS])
@@ -235,13 +235,13 @@ def _in_and_all_ms(w: Work, task: int, kind: int, count: int, size: int) -> tupl
     return in_ms, start_ms + in_ms + w.tasks[task, T_COMPUTE] + out_ms
 
 
-@njit(cache=True)
+@bare
 def _on_node_ms(w: Work, s: _State, task: int, node: int, kind: int) -> int:
     count, size, _ = _missing(w, s.table, task, node, s.scalars[C_NOW])
     return _in_and_all_ms(w, task, kind, count, size)[1]
 
 
-@njit(cache=True)
+@bare
 def _lambda_start(w: Work, s: _State, task: int, size: int) -> int:
     """Return when the task could start on Lambda; NEVER: not before something else ends."""
     if s.scalars[C_ON_LAMBDA] >= w.limits[L_CONCURRENCY]:
@@ -254,7 +254,7 @@ def _lambda_start(w: Work, s: _State, task: int, size: int) -> int:
     return int(start)
 
 
-@njit(cache=True)
+@bare
 def _lambda_end(w: Work, s: _State, task: int, size: int) -> int:
     start = _lambda_start(w, s, task, size)
     if start >= NEVER or w.lambda_ms[task, size] >= NEVER:
@@ -263,7 +263,7 @@ def _lambda_end(w: Work, s: _State, task: int, size: int) -> int:
     return int(start + init_ms + w.lambda_ms[task, size])
 
 
-@njit(cache=True)
+@bare
 def _best_size(w: Work, s: _State, task: int, deadline: int) -> int:
     """Return the cheapest size that keeps the deadline, else the soonest; NO_WORKER: none."""
     best, best_end, best_usd = NO_WORKER, NEVER, np.inf
@@ -277,7 +277,7 @@ def _best_size(w: Work, s: _State, task: int, deadline: int) -> int:
     return best
 
 
-@njit(cache=True)
+@bare
 def _preferred(end: int, usd: float, other_end: int, other_usd: float, deadline: int) -> bool:
     if (end <= deadline) != (other_end <= deadline):
         return end <= deadline
@@ -289,7 +289,7 @@ def _preferred(end: int, usd: float, other_end: int, other_usd: float, deadline:
 # nodes
 
 
-@njit(cache=True)
+@bare
 def _take_out(s: _State, node: int) -> None:
     """Take a node out of the list of those with room, if it is there."""
     if s.nodes[node, N_ROOMY] == 0:
@@ -306,7 +306,7 @@ def _take_out(s: _State, node: int) -> None:
     s.nodes[node, N_ROOMY] = 0
 
 
-@njit(cache=True)
+@bare
 def _put_first(s: _State, node: int) -> None:
     """Put a node at the beginning of the list of those with room, wherever it was before."""
     _take_out(s, node)
@@ -320,7 +320,7 @@ def _put_first(s: _State, node: int) -> None:
     s.scalars[C_NEWEST] = node
 
 
-@njit(cache=True)
+@bare
 def _release_idle(w: Work, s: _State) -> None:
     """Release every node that has been idle for longer than a new one takes to boot.
 
@@ -339,7 +339,7 @@ def _release_idle(w: Work, s: _State) -> None:
         node = newer
 
 
-@njit(cache=True)
+@bare
 def _has_room(w: Work, s: _State, task: int, node: int) -> bool:
     return bool(
         s.nodes[node, N_ROOMY] == 1
@@ -349,7 +349,7 @@ def _has_room(w: Work, s: _State, task: int, node: int) -> bool:
     )
 
 
-@njit(cache=True)
+@bare
 def _best_node(w: Work, s: _State, task: int) -> int:
     """Return the node with room that lacks the fewest of the task's bytes; NO_WORKER: none.
 
@@ -374,7 +374,7 @@ def _best_node(w: Work, s: _State, task: int) -> int:
     return int(best)
 
 
-@njit(cache=True)
+@bare
 def _launch(w: Work, s: _State, kind: int) -> int:
     node, now = s.scalars[C_NODES], s.scalars[C_NOW]
     s.scalars[C_NODES] += 1
@@ -390,21 +390,21 @@ def _launch(w: Work, s: _State, kind: int) -> int:
 # starting tasks
 
 
-@njit(cache=True)
+@bare
 def _note_file(w: Work, s: _State, node: int, file: int, since: int) -> None:
     if put_there(s.table, w.files.shape[0], node, file, since):
         s.nodes[node, N_BYTES] += w.files[file, 0]
     s.last_with[file] = node
 
 
-@njit(cache=True)
+@bare
 def _node_usd_per_ms(w: Work, kind: int, data_bytes: int) -> float:
     """Return the price of a node with a disk for its image and so much data."""
     disk_gb = np.ceil(w.figures[F_IMAGE_GB] + data_bytes / 1e9)
     return float(w.kinds[kind, K_USD_PER_MS] + disk_gb * w.figures[F_USD_PER_GB_MS])
 
 
-@njit(cache=True)
+@bare
 def _start_on_node(w: Work, s: _State, task: int, node: int) -> None:
     now, kind = s.scalars[C_NOW], s.nodes[node, N_TYPE]
     count, size, parts = _missing(w, s.table, task, node, now)
@@ -426,7 +426,7 @@ def _start_on_node(w: Work, s: _State, task: int, node: int) -> None:
     s.usd[0] += parts * w.figures[F_GET_USD] + w.tasks[task, T_OUT_PARTS] * w.figures[F_PUT_USD]
 
 
-@njit(cache=True)
+@bare
 def _start_on_lambda(w: Work, s: _State, task: int, size: int) -> None:
     start = _lambda_start(w, s, task, size)
     s.usd[0] += w.lambda_usd[task, size]
@@ -442,7 +442,7 @@ def _start_on_lambda(w: Work, s: _State, task: int, size: int) -> None:
     s.tasks[task, S_END] = start + s.tasks[task, S_STARTUP] + w.lambda_ms[task, size]
 
 
-@njit(cache=True)
+@bare
 def _start_at_last(w: Work, rules: Rules, s: _State, task: int) -> bool:
     """Start a task that can wait no longer where it costs least and is in time, else soonest.
 
@@ -472,7 +472,7 @@ def _start_at_last(w: Work, rules: Rules, s: _State, task: int) -> bool:
     return bool(s.tasks[task, S_START] < NEVER)
 
 
-@njit(cache=True)
+@bare
 def _allowed_vcpus(rules: Rules, now: int) -> int:
     allowed = 0
     for i in range(rules.profile.shape[1]):
@@ -482,7 +482,7 @@ def _allowed_vcpus(rules: Rules, now: int) -> int:
     return int(allowed)
 
 
-@njit(cache=True)
+@bare
 def _type_to_launch(w: Work, rules: Rules, s: _State, task: int, waiting: int, room: int) -> int:
     """Return the largest type for which there is room and that the waiting tasks would fill."""
     smallest = rules.launch_types.shape[1] - 1

@@ -11,9 +11,11 @@ from placement.engine.bound import CostBound
 from placement.engine.compiled import Compiled, compile_graph
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.policies.registry import Baselines
+from placement.engine.refining.refiner import Refiner
 from placement.engine.retiming import retimed
 from placement.engine.schedule import Schedule, make_schedule
 from placement.engine.search import Search, to_timetable
+from placement.engine.starts import Starts
 from placement.engine.taskgraph import TaskGraph
 from placement.engine.timetable import Timetable
 
@@ -61,7 +63,10 @@ class Planner:
         self._prices, self._book = prices, book
         self._compiled = compile_graph(graph, prices, book)
         self._search = Search(self._compiled)
+        self._refiner = Refiner(self._compiled, prices, book)
         self._baselines = Baselines(self._compiled, prices, book)
+        self._starts = Starts(self._baselines.clusters)
+        self._found: dict[tuple[int, int], Schedule] = {}
 
     @property
     def compiled(self) -> Compiled:
@@ -71,7 +76,7 @@ class Planner:
     @property
     def shortest_makespan_ms(self) -> int:
         """The makespan where every task ends as soon as it can: the shortest that was found."""
-        return self._search.shortest_makespan_ms
+        return self._fastest.makespan_ms
 
     def plan(self, policy: str, goal: Goal, seed: int = 0) -> GraphPlan | Infeasible:
         """Return a policy's best schedule for a goal with its bounds, or why there is none.
@@ -103,31 +108,27 @@ class Planner:
         return CostBound(self._compiled.graph, self._prices, self._book)
 
     def _ours(self, goal: Goal, seed: int) -> Schedule | Infeasible:
-        shortest = self._search.shortest_makespan_ms
+        shortest = self.shortest_makespan_ms
         if goal.deadline_ms is not None and goal.deadline_ms < shortest:
             # Tasks that were moved in time may end a little sooner than the soonest schedule.
-            fastest = self._for_deadline(shortest, seed) or self._soonest()
+            fastest = self._for_deadline(shortest, seed)
             if goal.deadline_ms < fastest.makespan_ms:
                 return _too_early(goal.deadline_ms, fastest.makespan_ms)
             if goal.budget_usd is None:
-                return self._for_deadline(goal.deadline_ms, seed) or fastest
+                return fastest
         if goal.budget_usd is not None:
             return self._within_budget(goal, seed)
         if goal.objective == "time":
-            return self._for_deadline(shortest, seed) or self._soonest()
+            return self._for_deadline(shortest, seed)
         if goal.deadline_ms is not None:
-            return self._for_deadline(goal.deadline_ms, seed) or self._soonest()
+            return self._for_deadline(goal.deadline_ms, seed)
         return self._cheapest_of_all(seed)
 
     def _cheapest_of_all(self, seed: int) -> Schedule:
         """Return the cheapest schedule whatever its makespan: more time helps only so far."""
-        shortest = self._search.shortest_makespan_ms
+        shortest = self.shortest_makespan_ms
         found = [self._for_deadline(int(shortest * stretch), seed) for stretch in WIDE_STRETCHES]
-        return min(
-            (each for each in found if each is not None),
-            key=lambda each: (each.usd, each.makespan_ms),
-            default=self._soonest(),
-        )
+        return min(found, key=lambda each: (each.usd, each.makespan_ms))
 
     def _within_budget(self, goal: Goal, seed: int) -> Schedule | Infeasible:
         """Return the fastest schedule that costs no more than the budget.
@@ -138,31 +139,53 @@ class Planner:
         slowest = (
             self._cheapest_of_all(seed)
             if goal.deadline_ms is None
-            else self._for_deadline(goal.deadline_ms, seed) or self._soonest()
+            else self._for_deadline(goal.deadline_ms, seed)
         )
         if slowest.usd > goal.budget_usd:
             return _too_dear(goal, slowest)
         if goal.objective == "cost":
             return slowest
-        best, low, high = slowest, self._search.shortest_makespan_ms, slowest.makespan_ms
+        best, low, high = slowest, self.shortest_makespan_ms, slowest.makespan_ms
         for _ in range(BUDGET_STEPS):
             middle = (low + high) // 2
             tried = self._for_deadline(middle, seed)
-            if tried is not None and tried.usd <= goal.budget_usd:
+            if tried.usd <= goal.budget_usd:
                 best, high = min(best, tried, key=lambda each: each.makespan_ms), middle
             else:
                 low = middle
         return best
 
-    def _for_deadline(self, deadline_ms: int, seed: int) -> Schedule | None:
-        found = self._search.cheapest(deadline_ms, seed)
-        if found.late_ms:
-            return None
-        table = to_timetable(self._compiled, found.played)
-        return self._account(retimed(self._compiled, table, deadline_ms))
+    @cached_property
+    def _fastest(self) -> Timetable:
+        """The fastest schedule found, whatever it costs."""
+        soonest, other = self._search.soonest(), self._starts.fastest
+        if other is not None and other.makespan_ms < soonest.makespan_ms:
+            return other
+        return soonest
 
-    def _soonest(self) -> Schedule:
-        return self._account(self._search.soonest())
+    def _for_deadline(self, deadline_ms: int, seed: int) -> Schedule:
+        """Return the cheapest schedule found; the fastest where none keeps the deadline.
+
+        The search and a fixed cluster each give one to begin with; the refinement goes on from
+        both, and all are compared in the end.
+        """
+        if (deadline_ms, seed) not in self._found:
+            found = self._search.cheapest(deadline_ms, seed)
+            begin = [] if found.late_ms else [to_timetable(self._compiled, found.played)]
+            fixed = self._starts.cheapest(deadline_ms)
+            begin += [] if fixed is None else [fixed]
+            tables = begin or [self._fastest]
+            share = 1 / len(tables)
+            tables = [
+                *tables,
+                *(self._refiner.refined(each, deadline_ms, seed, share) for each in begin),
+            ]
+            tables += [retimed(self._compiled, each, deadline_ms) for each in tables]
+            schedules = [self._account(each) for each in tables]
+            self._found[deadline_ms, seed] = min(
+                schedules, key=lambda each: (each.usd, each.makespan_ms)
+            )
+        return self._found[deadline_ms, seed]
 
     def _account(self, table: Timetable) -> Schedule:
         return make_schedule(self._compiled, table, self._prices, self._book)

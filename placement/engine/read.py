@@ -1,6 +1,8 @@
 """What `trivium plan` is given: a workflow trace or a workflow file, told apart by content."""
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from placement.books import PlatformBook
@@ -20,7 +22,28 @@ def read_graph(path: Path, book: PlatformBook, uploads: Mapping[str, tuple[int, 
     `uploads` holds the sizes in bytes of a workflow's uploaded files, by role; a trace has its
     own. Raises UserError: one sentence.
     """
-    raw = _bytes(path)
+    with _no_collection():
+        return _graph_of(path, _bytes(path), book, uploads)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Spare a large trace the garbage collector, which would go through its values again and again.
+
+    They hold no cycles.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _graph_of(
+    path: Path, raw: bytes, book: PlatformBook, uploads: Mapping[str, tuple[int, ...]]
+) -> TaskGraph:
     if _is_json(path, raw):
         data = parse(raw, path.name)
         if not (isinstance(data, dict) and "steps" in data and "workflow" not in data):

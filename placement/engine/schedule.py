@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -142,6 +142,34 @@ def make_schedule(
     return _Accountant(compiled, table, prices, book).schedule()
 
 
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """What is read of every task as lists: single entries of arrays take ten times as long."""
+
+    start_ms: list[int]
+    end_ms: list[int]
+    startup_ms: list[int]
+    in_ms: list[int]
+    node: list[int]
+    compute_ms: list[int]
+    out_parts: list[int]
+    file_parts: list[int]
+
+    @classmethod
+    def of(cls, compiled: Compiled, table: Timetable) -> _Plain:
+        arrays = compiled.arrays
+        return cls(
+            table.start_ms.tolist(),
+            table.end_ms.tolist(),
+            table.startup_ms.tolist(),
+            table.in_ms.tolist(),
+            table.node.tolist(),
+            arrays.node_compute_ms.tolist(),
+            arrays.out_parts.tolist(),
+            arrays.file_parts.tolist(),
+        )
+
+
 class _Accountant:
     """Costs one timetable."""
 
@@ -150,6 +178,7 @@ class _Accountant:
     ) -> None:
         self._compiled, self._table, self._prices, self._book = compiled, table, prices, book
         self._graph = compiled.graph
+        self._plain = _Plain.of(compiled, table)
         # The same calls and the same leases come again and again.
         self._lambda_usd = cache(self._cost_of_call)
         self._request_usd = cache(self._cost_of_requests)
@@ -158,10 +187,8 @@ class _Accountant:
         environments, workers = self._environments()
         on_nodes = self._tasks_by_node()
         runs = [
-            self._on_lambda(task, environments[task])
-            if self._table.node[task] == NO_WORKER
-            else None
-            for task in range(len(self._graph.tasks))
+            self._on_lambda(task, environments[task]) if node == NO_WORKER else None
+            for task, node in enumerate(self._plain.node)
         ]
         for node in range(len(self._table.node_type)):
             files: set[int] = set()
@@ -182,9 +209,9 @@ class _Accountant:
         """
         table, init_ms = self._table, int(self._compiled.arrays.limits[3])
         order = sorted(
-            (int(table.start_ms[task]), int(table.end_ms[task]), task)
-            for task in range(len(self._graph.tasks))
-            if table.node[task] == NO_WORKER
+            (self._plain.start_ms[task], self._plain.end_ms[task], task)
+            for task, node in enumerate(self._plain.node)
+            if node == NO_WORKER
         )
         used: dict[str, list[int]] = {}
         free: dict[int, list[tuple[int, str]]] = defaultdict(list)
@@ -195,7 +222,7 @@ class _Accountant:
                 name = f"lambda-{len(used) + 1:05d}"
                 used[name] = [start, size, 0]
             else:
-                at = max(i for i, (end, _) in enumerate(free[size]) if end <= start)
+                at = next(i for i in _downwards(free[size]) if free[size][i][0] <= start)
                 _, name = free[size].pop(at)
             of_task[task] = name
             used[name][2] = int(table.end_ms[task])
@@ -233,7 +260,7 @@ class _Accountant:
         )
         factor = one.cores / min(one.cores, vcpus)
         compute = math.ceil(round(one.runtime_s * scale * factor * 1000, 6))
-        gets = sum(int(arrays.file_parts[file]) for file in one.inputs)
+        gets = sum(self._plain.file_parts[file] for file in one.inputs)
         startup = int(table.startup_ms[task])
         return TaskRun(
             task=task,
@@ -267,10 +294,10 @@ class _Accountant:
 
     def _tasks_by_node(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = defaultdict(list)
-        starts = self._table.start_ms
-        for task in sorted(range(len(self._graph.tasks)), key=lambda t: (int(starts[t]), t)):
-            if self._table.node[task] != NO_WORKER:
-                found[int(self._table.node[task])].append(task)
+        starts, nodes = self._plain.start_ms, self._plain.node
+        for task in sorted(range(len(nodes)), key=lambda t: (starts[t], t)):
+            if nodes[task] != NO_WORKER:
+                found[nodes[task]].append(task)
         return found
 
     def _on_node(self, node: int, tasks: Iterable[int], files: set[int]) -> Iterable[TaskRun]:
@@ -278,30 +305,32 @@ class _Accountant:
 
         `files` becomes the files that lie on its disk in the end.
         """
-        table, arrays = self._table, self._compiled.arrays
-        there_since: dict[int, int] = {}
-        kind = self._compiled.node_types[int(table.node_type[node])]
+        plain, there_since = self._plain, dict[int, int]()
+        kind = self._compiled.node_types[int(self._table.node_type[node])]
+        name = _node_name(kind.platform, node)
         for task in tasks:
             one = self._graph.tasks[task]
-            start, end = int(table.start_ms[task]), int(table.end_ms[task])
-            missing = [f for f in one.inputs if there_since.get(f, end) > start]
-            startup, compute = int(table.startup_ms[task]), int(arrays.node_compute_ms[task])
-            brought = start + startup + int(table.in_ms[task])
+            start, end = plain.start_ms[task], plain.end_ms[task]
+            startup, compute = plain.startup_ms[task], plain.compute_ms[task]
+            brought, gets = start + startup + plain.in_ms[task], 0
             for file in one.inputs:
-                there_since[file] = min(brought, there_since.get(file, brought))
+                since = there_since.get(file, end)
+                if since > start:
+                    gets += plain.file_parts[file]
+                if since > brought or file not in there_since:
+                    there_since[file] = brought
             for file in one.outputs:
                 there_since[file] = min(end, there_since.get(file, end))
-            gets = sum(int(arrays.file_parts[file]) for file in missing)
             yield TaskRun(
                 task=task,
                 platform=kind.platform,
-                worker=_node_name(kind.platform, node),
+                worker=name,
                 start_ms=start,
                 end_ms=end,
                 startup_ms=startup,
                 transfer_ms=end - start - startup - compute,
                 compute_ms=compute,
-                usd=self._request_usd(int(arrays.out_parts[task]), gets),
+                usd=self._request_usd(plain.out_parts[task], gets),
             )
         files.update(there_since)
 
@@ -347,6 +376,11 @@ class _Accountant:
             items += account.instance_items(prices, book.hpc_head_type, seconds, 1, launched=False)
             items += account.fsx_items(prices, book.value("fsx_gb"), seconds)
         return tuple(items)
+
+
+def _downwards(items: Sized) -> Iterable[int]:
+    """Return the positions from the last to the first."""
+    return range(len(items) - 1, -1, -1)
 
 
 def _node_name(platform: Platform, node: int) -> str:

@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from placement.engine.compiled import Ints
-from placement.engine.jit import njit
+from placement.engine.jit import bare, njit
 
 _EMPTY = -1
 
 
-@njit(cache=True)
+@bare
 def moving_ms(count: int, size: int, latency_s: float, at_once: float, mb_per_s: float) -> int:
     """Return how long it takes (ms) to move `count` files of `size` bytes together."""
     if count == 0:
@@ -33,7 +33,7 @@ def new_table(entries: int) -> Ints:
     return np.full((slots, 2), _EMPTY, np.int64)
 
 
-@njit(cache=True)
+@bare
 def _slot(table: Ints, key: int) -> int:
     mask = table.shape[0] - 1
     # Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4).
@@ -43,14 +43,14 @@ def _slot(table: Ints, key: int) -> int:
     return int(at)
 
 
-@njit(cache=True)
+@bare
 def is_there(table: Ints, files: int, node: int, file: int, now: int) -> bool:
     """Return whether a file, of `files` in all, is on a node by now."""
     at = _slot(table, node * files + file)
     return bool(table[at, 0] != _EMPTY and table[at, 1] <= now)
 
 
-@njit(cache=True)
+@bare
 def put_there(table: Ints, files: int, node: int, file: int, since: int) -> bool:
     """Note that a file is on a node from some moment on; return whether it was not noted before.
 

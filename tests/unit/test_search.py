@@ -62,7 +62,7 @@ class Engine:
 
 def feasible(engine: Engine) -> bool:
     """Whether the soonest schedule exists: some drawn tasks fit nowhere."""
-    return engine.search.shortest_makespan_ms < 1 << 50
+    return engine.search.soonest().makespan_ms < 1 << 50
 
 
 @quiet
@@ -73,7 +73,7 @@ def test_every_schedule_found_passes_the_independent_checker(
     engine = Engine(graph)
     assume(feasible(engine))
     assert engine.violations(engine.search.soonest()) == []
-    deadline = int(engine.search.shortest_makespan_ms * stretch)
+    deadline = int(engine.search.soonest().makespan_ms * stretch)
     found = to_timetable(engine.compiled, engine.cheapest(deadline).played)
     assert engine.violations(found) == []
     moved = retimed(engine.compiled, found, max(deadline, found.makespan_ms))
@@ -85,7 +85,7 @@ def test_every_schedule_found_passes_the_independent_checker(
 def test_retiming_keeps_the_deadline_and_is_never_dearer(graph: TaskGraph, stretch: float) -> None:
     engine = Engine(graph)
     assume(feasible(engine))
-    deadline = int(engine.search.shortest_makespan_ms * stretch)
+    deadline = int(engine.search.soonest().makespan_ms * stretch)
     found = engine.cheapest(deadline)
     assume(found.late_ms == 0)
     table = to_timetable(engine.compiled, found.played)
@@ -138,7 +138,7 @@ def test_what_must_begin_before_a_node_can_be_up_goes_to_lambda() -> None:
 
 def test_a_deadline_that_no_schedule_keeps_is_reported_as_lateness() -> None:
     engine = Engine(same_tasks(2, 3.0, ((), (0,))))
-    shortest = engine.search.shortest_makespan_ms
+    shortest = engine.search.soonest().makespan_ms
     assert engine.cheapest(shortest).late_ms == 0
     assert engine.cheapest(shortest - 500).late_ms > 0
 

@@ -1,0 +1,94 @@
+"""Schedules to begin the refinement with: what simpler ways of planning come to.
+
+A fixed cluster under HEFT, or HEFT beside Lambda, is at times better than what the search finds. To
+begin with the best of them, too, makes sure that no plan is dearer or slower than theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from placement.engine.compiled import NEVER
+from placement.engine.policies.clusters import Clusters
+from placement.engine.policies.goal import Goal, Infeasible
+from placement.engine.policies.heft_mixed import heft_mixed
+from placement.engine.policies.static_ec2 import Point
+from placement.engine.simulator import Simulated
+from placement.engine.timetable import NO_WORKER, Timetable
+
+# So many tasks are played, in all clusters that are tried for one deadline.
+_PLAYED_TASKS = 40_000
+_FEWEST, _MOST = 4, 120
+# Larger graphs are not tried at all: HEFT looks at every node for every task.
+_MOST_TASKS = 20_000
+# Of each number of vCPUs so many types are tried, those with the cheapest vCPUs first.
+_TYPES_PER_SIZE = 2
+# So many more nodes than would do if they were never idle, in turn.
+_MORE = (0, 1, 2, 4)
+
+
+class Starts:
+    """The simpler schedules of one graph."""
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+        self._runs: dict[tuple[int, int], Simulated] = {}
+        tasks = len(clusters.compiled.graph.tasks)
+        self._most = 0
+        if tasks <= _MOST_TASKS:
+            self._most = min(_MOST, max(_FEWEST, _PLAYED_TASKS // tasks))
+
+    def cheapest(self, deadline_ms: int) -> Timetable | None:
+        """Return the cheapest fixed cluster that keeps a deadline, of those that are tried."""
+        if not self._most or self._clusters.misfit:
+            return None
+        best, least = None, float("inf")
+        for _, (kind, nodes) in zip(range(self._most), self._sizes(deadline_ms), strict=False):
+            run = self._run(kind, nodes)
+            usd = self._clusters.costing.usd(run)
+            if run.table.makespan_ms <= deadline_ms and usd < least:
+                best, least = run.table, usd
+        return best
+
+    @cached_property
+    def fastest(self) -> Timetable | None:
+        """The fastest of HEFT beside Lambda and of single nodes, where no file moves twice."""
+        if not self._most or self._clusters.misfit:
+            return None
+        goal = Goal("time")
+        point = Point(NO_WORKER, 0, NEVER, 0.0)
+        kinds = self._kinds()[: self._most]
+        runs = [self._run(kind, 1).table for kind in kinds]
+        if kinds:
+            point = Point(kinds[0], 1, runs[0].makespan_ms, 0.0)
+        mixed = heft_mixed(self._clusters, point, "heft", goal)
+        if not isinstance(mixed, Infeasible):
+            runs.append(mixed)
+        return min(runs, key=lambda each: each.makespan_ms, default=None)
+
+    def _sizes(self, deadline_ms: int) -> Iterator[tuple[int, int]]:
+        """Yield types and numbers of nodes that could do, few nodes more than needed first."""
+        a = self._clusters.compiled.arrays
+        open_ms = deadline_ms - self._clusters.compiled.run_start_ms
+        busy_ms = int((a.node_compute_ms * a.cores).sum())
+        for more in _MORE:
+            for kind in self._kinds():
+                ready_ms = max(1, open_ms - int(a.boot_ms[kind]))
+                least = max(1, -(-busy_ms // (ready_ms * int(a.vcpus[kind]))))
+                yield kind, least + more * max(1, least // 8)
+
+    def _kinds(self) -> list[int]:
+        """Return the types that are tried, the cheapest vCPUs first."""
+        vcpus, count, kept = self._clusters.compiled.arrays.vcpus, dict[int, int](), list[int]()
+        for kind in self._clusters.kinds:
+            size = int(vcpus[kind])
+            count[size] = count.get(size, 0) + 1
+            if count[size] <= _TYPES_PER_SIZE:
+                kept.append(kind)
+        return kept
+
+    def _run(self, kind: int, nodes: int) -> Simulated:
+        if (kind, nodes) not in self._runs:
+            self._runs[kind, nodes] = self._clusters.run(kind, nodes)
+        return self._runs[kind, nodes]
