@@ -42,8 +42,8 @@ _LONGEST = 1 << 16
 # Every step of that search takes away this part of what is left, at the least.
 _LEAST_SHARE = 0.05
 
-FINE = Effort(buckets=48, classes=80, pairs=12, rounds=12, near=2e-3, whole_cores=True)
-COARSE = Effort(buckets=28, classes=50, pairs=0, rounds=6, near=5e-3, whole_cores=False)
+FINE = Effort(buckets=48, classes=80, pairs=12, rounds=6, near=2e-3, whole_cores=True)
+COARSE = Effort(buckets=24, classes=40, pairs=0, rounds=4, near=5e-3, whole_cores=False)
 
 
 def cost_bound(

@@ -24,6 +24,7 @@ OURS = "trivium"
 STRETCHES = (1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0)
 # Deadlines where there is none: what is still cheaper beyond takes days.
 WIDE_STRETCHES = (4.0, 16.0, 64.0)
+BEGINNINGS = 2  # schedules that the refinement goes on from, at the most
 BUDGET_STEPS = 8  # halvings of the range of deadlines in which the budget is spent
 
 
@@ -166,29 +167,42 @@ class Planner:
     def _for_deadline(self, deadline_ms: int, seed: int) -> Schedule:
         """Return the cheapest schedule found; the fastest where none keeps the deadline.
 
-        The search and a fixed cluster each give one to begin with; the refinement goes on from
-        both, and all are compared in the end.
+        The search, a fixed cluster and the fastest schedule are there to begin with. The
+        refinement goes on from the two cheapest of them, and all are compared in the end.
         """
-        if (deadline_ms, seed) not in self._found:
-            found = self._search.cheapest(deadline_ms, seed)
-            begin = [] if found.late_ms else [to_timetable(self._compiled, found.played)]
-            fixed = self._starts.cheapest(deadline_ms)
-            begin += [] if fixed is None else [fixed]
-            tables = begin or [self._fastest]
-            share = 1 / len(tables)
+        key = (deadline_ms, seed)
+        if key not in self._found:
+            begin = sorted(self._in_time(deadline_ms, seed), key=_rank)
+            share = 1 / len(begin[:BEGINNINGS])
             tables = [
-                *tables,
-                *(self._refiner.refined(each, deadline_ms, seed, share) for each in begin),
+                self._refiner.refined(table, deadline_ms, seed, share)
+                for _, table in begin[:BEGINNINGS]
             ]
-            tables += [retimed(self._compiled, each, deadline_ms) for each in tables]
-            schedules = [self._account(each) for each in tables]
-            self._found[deadline_ms, seed] = min(
-                schedules, key=lambda each: (each.usd, each.makespan_ms)
-            )
-        return self._found[deadline_ms, seed]
+            both = [*begin, *((self._account(table), table) for table in tables)]
+            best, table = min(both, key=_rank)
+            again = retimed(self._compiled, table, deadline_ms)
+            if again is not table:
+                best = min(
+                    best, self._account(again), key=lambda each: (each.usd, each.makespan_ms)
+                )
+            self._found[key] = best
+        return self._found[key]
+
+    def _in_time(self, deadline_ms: int, seed: int) -> list[tuple[Schedule, Timetable]]:
+        found = self._search.cheapest(deadline_ms, seed)
+        tables = [] if found.late_ms else [to_timetable(self._compiled, found.played)]
+        tables += self._starts.in_time(deadline_ms)
+        # It is there for whoever asks for less time than there is.
+        if self._fastest.makespan_ms <= deadline_ms or not tables:
+            tables.append(self._fastest)
+        return [(self._account(table), table) for table in tables]
 
     def _account(self, table: Timetable) -> Schedule:
         return make_schedule(self._compiled, table, self._prices, self._book)
+
+
+def _rank(made: tuple[Schedule, Timetable]) -> tuple[Decimal, int]:
+    return made[0].usd, made[0].makespan_ms
 
 
 def _too_early(deadline_ms: int, shortest_ms: int) -> Infeasible:

@@ -22,7 +22,7 @@ from placement.engine.replay import replayed
 from placement.engine.timetable import NO_WORKER, Timetable
 
 # Beyond, the linear program takes longer than all the rest.
-MOST_TASKS = 20_000
+MOST_TASKS = 600
 
 
 def retimed(compiled: Compiled, table: Timetable, deadline_ms: int) -> Timetable:

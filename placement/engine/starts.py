@@ -18,12 +18,14 @@ from placement.engine.simulator import Simulated
 from placement.engine.timetable import NO_WORKER, Timetable
 
 # So many tasks are played, in all clusters that are tried for one deadline.
-_PLAYED_TASKS = 40_000
+_PLAYED_TASKS = 15_000
 _FEWEST, _MOST = 4, 120
 # Larger graphs are not tried at all: HEFT looks at every node for every task.
 _MOST_TASKS = 20_000
-# Of each number of vCPUs so many types are tried, those with the cheapest vCPUs first.
+# Of each number of vCPUs so many types are tried for their price.
 _TYPES_PER_SIZE = 2
+# Nodes beside Lambda.
+_BESIDE = (1, 2, 4, 8)
 # So many more nodes than would do if they were never idle, in turn.
 _MORE = (0, 1, 2, 4)
 
@@ -39,33 +41,39 @@ class Starts:
         if tasks <= _MOST_TASKS:
             self._most = min(_MOST, max(_FEWEST, _PLAYED_TASKS // tasks))
 
-    def cheapest(self, deadline_ms: int) -> Timetable | None:
-        """Return the cheapest fixed cluster that keeps a deadline, of those that are tried."""
+    def in_time(self, deadline_ms: int) -> list[Timetable]:
+        """Return what keeps a deadline: HEFT beside Lambda, and the cheapest cluster tried."""
         if not self._most or self._clusters.misfit:
-            return None
+            return []
+        found = list(self._mixed(Goal("cost", deadline_ms)))
         best, least = None, float("inf")
         for _, (kind, nodes) in zip(range(self._most), self._sizes(deadline_ms), strict=False):
             run = self._run(kind, nodes)
             usd = self._clusters.costing.usd(run)
             if run.table.makespan_ms <= deadline_ms and usd < least:
                 best, least = run.table, usd
-        return best
+        return found if best is None else [*found, best]
 
     @cached_property
     def fastest(self) -> Timetable | None:
         """The fastest of HEFT beside Lambda and of single nodes, where no file moves twice."""
         if not self._most or self._clusters.misfit:
             return None
-        goal = Goal("time")
-        point = Point(NO_WORKER, 0, NEVER, 0.0)
-        kinds = self._kinds()[: self._most]
-        runs = [self._run(kind, 1).table for kind in kinds]
-        if kinds:
-            point = Point(kinds[0], 1, runs[0].makespan_ms, 0.0)
-        mixed = heft_mixed(self._clusters, point, "heft", goal)
-        if not isinstance(mixed, Infeasible):
-            runs.append(mixed)
+        runs = list(self._mixed(Goal("time")))
+        runs += [self._run(kind, 1).table for kind in self._kinds[: self._most]]
         return min(runs, key=lambda each: each.makespan_ms, default=None)
+
+    def _mixed(self, goal: Goal) -> Iterator[Timetable]:
+        """Yield HEFT beside Lambda, with some nodes of the type of which one is fastest."""
+        single = [
+            (self._run(kind, 1).table.makespan_ms, kind) for kind in self._kinds[: self._most]
+        ]
+        kind = min(single)[1] if single else NO_WORKER
+        for nodes in _BESIDE[: max(1, self._most // len(_BESIDE))] if single else (0,):
+            point = Point(kind, nodes, NEVER, 0.0)
+            found = heft_mixed(self._clusters, point, "heft", goal)
+            if not isinstance(found, Infeasible):
+                yield found
 
     def _sizes(self, deadline_ms: int) -> Iterator[tuple[int, int]]:
         """Yield types and numbers of nodes that could do, few nodes more than needed first."""
@@ -73,20 +81,26 @@ class Starts:
         open_ms = deadline_ms - self._clusters.compiled.run_start_ms
         busy_ms = int((a.node_compute_ms * a.cores).sum())
         for more in _MORE:
-            for kind in self._kinds():
+            for kind in self._kinds:
                 ready_ms = max(1, open_ms - int(a.boot_ms[kind]))
                 least = max(1, -(-busy_ms // (ready_ms * int(a.vcpus[kind]))))
                 yield kind, least + more * max(1, least // 8)
 
+    @cached_property
     def _kinds(self) -> list[int]:
-        """Return the types that are tried, the cheapest vCPUs first."""
-        vcpus, count, kept = self._clusters.compiled.arrays.vcpus, dict[int, int](), list[int]()
+        """The types that are tried, the cheapest vCPUs first.
+
+        Of each number of vCPUs those with the cheapest ones, and the one that moves data fastest.
+        """
+        a = self._clusters.compiled.arrays
+        by_size: dict[int, list[int]] = {}
         for kind in self._clusters.kinds:
-            size = int(vcpus[kind])
-            count[size] = count.get(size, 0) + 1
-            if count[size] <= _TYPES_PER_SIZE:
-                kept.append(kind)
-        return kept
+            by_size.setdefault(int(a.vcpus[kind]), []).append(kind)
+        kept = {kind for kinds in by_size.values() for kind in kinds[:_TYPES_PER_SIZE]}
+        for kinds in by_size.values():
+            # max takes the first of equals: the cheapest.
+            kept.add(max(kinds, key=lambda kind: a.node_mb_per_s[kind]))
+        return [kind for kind in self._clusters.kinds if kind in kept]
 
     def _run(self, kind: int, nodes: int) -> Simulated:
         if (kind, nodes) not in self._runs:

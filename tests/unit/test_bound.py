@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from types import SimpleNamespace
@@ -16,9 +17,14 @@ from hypothesis import strategies as st
 from placement.books import default_books
 from placement.engine.bound import COARSE, FINE, CostBound, UnreachableError, cost_bound, time_bound
 from placement.engine.bounding import master
+from placement.engine.bounding.classes import _classified
+from placement.engine.bounding.nodes import alike, node_types, resource_weights
 from placement.engine.bounding.prices import PriceList
 from placement.engine.bounding.scenario import Scenario
 from placement.engine.bounding.windows import windows_of
+from placement.engine.planner import Planner
+from placement.engine.policies.goal import Goal
+from placement.engine.schedule import Schedule
 from placement.engine.taskgraph import Group, Task, TaskGraph
 from placement.workflow import PLATFORMS, Platform
 from tests.unit.brute_force import pareto
@@ -287,6 +293,33 @@ def chains(count: int = 12, runtime_s: float = 90.0) -> TaskGraph:
     return make_graph(shapes, (800_000_000,))
 
 
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {"lambda_init_s": 0},
+        {"lambda_init_s": 0, "state_gap_s": 0, "run_start_s": 0, "run_end_s": 0},
+        {"ec2_boot_s": 0, "ray_setup_s": 0, "ray_task_start_s": 0},
+        {"s3_get_s": 0, "s3_put_s": 0, "s3_thread_mb_per_s": 1e6},
+        {"ray_setup_s": 900, "node_image_gb": 500},
+    ],
+)
+def test_other_books_do_not_put_a_bound_above_a_schedule(
+    figures: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {
+        name: replace(BOOK.figures[name], value=Decimal(value)) for name, value in figures.items()
+    }
+    book = replace(BOOK, figures={**BOOK.figures, **known})
+    # The schedules by hand are worked out with the same figures.
+    monkeypatch.setattr(sys.modules[__name__], "BOOK", book)
+    graph = chains(3)
+    bound = CostBound(graph, PRICES, book)
+    for node_groups in (set[int](), {0}, {0, 1, 2}):
+        makespan, cost = serial(graph, node_groups)
+        assert bound.cost(makespan) <= cost
+        assert bound.time(cost) <= makespan
+
+
 def test_more_time_never_costs_more() -> None:
     bound = CostBound(chains(), PRICES, BOOK)
     least = bound.least_makespan_ms
@@ -361,6 +394,59 @@ def test_a_file_that_all_read_is_fetched_before_any_computes() -> None:
     assert tight > count * core_usd_per_s * (boot_s + fetch_s + 30)
 
 
+def test_a_node_that_is_cheap_by_the_core_does_not_lend_its_price_to_a_faster_one() -> None:
+    # Eight tasks read one file. Of c6g, only types that cost more than these eight can pay move it
+    # faster than 47 MB/s, but for c6g.medium, which costs 6 % more.
+    file_bytes, count = 4_000_000_000, 8
+    shapes = [Shape(100.0, 0, (), (0,), None) for _ in range(count)]
+    graph = make_graph(shapes, (file_bytes,), (("ray",),))
+    bound = CostBound(graph, PRICES, BOOK)
+    core_usd_per_s = float(PRICES.instance_usd_per_hour("c6g.16xlarge")) / 64 / 3600
+    boot_s = BOOK.value("ec2_boot_s") + BOOK.value("ray_setup_s")
+    tight = float(bound.cost(bound.least_makespan_ms + 45_000))
+    assert tight > 1.05 * count * core_usd_per_s * (boot_s + file_bytes / 1e6 / 62.5 + 100)
+
+
+@pytest.mark.parametrize("moved_mb_per_s", [0.0, 0.1, 1.0, 30.0, 1000.0])
+def test_kinds_share_out_all_types_and_are_few(moved_mb_per_s: float) -> None:
+    types = node_types(PRICES, BOOK, 1)
+    every = np.ones(1, dtype=np.int64)
+    weights = resource_weights(types, 1000 * every, every, 10**9 * every)
+    kinds = alike(types, weights, BOOK.value("s3_thread_mb_per_s"), moved_mb_per_s)
+    assert sorted((each.platform, each.name) for kind in kinds for each in kind) == sorted(
+        (each.platform, each.name) for each in types
+    )
+    for platform in ("ray", "hpc"):
+        of_it = [kind for kind in kinds if kind[0].platform == platform]
+        assert 1 <= len(of_it) <= 5
+        assert all(each.platform == platform for kind in of_it for each in kind)
+        best = [max(map(weights.yields, kind)) for kind in of_it]
+        assert best == sorted(best, reverse=True)
+
+
+def test_a_lease_that_alone_costs_more_than_a_plan_does_not_lower_the_bound() -> None:
+    # Eight cores for two hours each: no node of 16 cores or more can pay.
+    graph = make_graph([Shape(7200.0, out_bytes=None)] * 8, platforms=(("ray",),))
+    boot_s = BOOK.value("ec2_boot_s") + BOOK.value("ray_setup_s")
+    bound = float(cost_bound(graph, PRICES, BOOK, 8_000_000)) - run_usd(1)
+    gb_s_usd = usd("ebs_gp3_gb_month") / float(PRICES.rule("month_s"))
+    hourly = float(PRICES.instance_usd_per_hour("c6g.2xlarge")) / 3600
+    node_usd = (hourly + BOOK.value("node_image_gb") * gb_s_usd) * (boot_s + 7200)
+    assert 0.99 * node_usd < bound <= 1.001 * node_usd
+
+
+def test_classes_are_finer_where_the_work_is() -> None:
+    shapes = [Shape(1000.0 + 40 * place, 0) for place in range(30)]
+    shapes += [Shape(1.0 + place / 40, 1) for place in range(30)]
+    bound = CostBound(make_graph(shapes), PRICES, BOOK)
+    windows = windows_of(bound._facts, bound._facts.kinds[:1], 4_000_000)
+    assert windows is not None
+    scenario = Scenario(bound._facts, FINE, bound._facts.kinds[:1], windows, 4_000_000)
+    of_task, count = _classified(bound._facts, scenario._places, scenario._grid, 20)
+    assert count == len(np.unique(of_task)) <= 20
+    assert len(np.unique(of_task[:30])) > 3 * len(np.unique(of_task[30:]))
+
+
 def test_a_run_costs_its_states_and_requests_even_if_its_tasks_take_no_time() -> None:
     graph = make_graph([Shape(0.0, out_bytes=None)])
     bound = cost_bound(graph, PRICES, BOOK, 1_000_000)
@@ -414,3 +500,13 @@ def test_the_same_graph_has_the_same_bounds() -> None:
     first, again = CostBound(chains(), PRICES, BOOK), CostBound(chains(), PRICES, BOOK)
     assert first.cost(600_000) == again.cost(600_000)
     assert first.time(Decimal("0.05")) == again.time(Decimal("0.05"))
+
+
+def test_a_file_that_a_task_reads_and_writes_lies_on_its_node_once() -> None:
+    # With its file counted twice, the disk of the node would be one GB larger than it has to be.
+    task = Task("rewrites", 0, 1e6, 64, 1 << 30, (0,), (0,), ())
+    graph = TaskGraph("g", "", (task,), (Group("g", "map", ("ray",)),), ("f",), (510_000_000,), ())
+    planner = Planner(graph, PRICES, BOOK)
+    schedule = planner.schedule("static-ec2:c6g.16xlarge:1", Goal("cost"))
+    assert isinstance(schedule, Schedule)
+    assert cost_bound(graph, PRICES, BOOK, schedule.makespan_ms) <= schedule.usd

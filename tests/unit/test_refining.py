@@ -26,7 +26,7 @@ from tests.unit.tiny_books import book_classes
 # The compiled code is compiled by the first example.
 quiet = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PRICES, BOOK = book_classes()
-EFFORT = 0.002
+EFFORT = 0.02
 
 
 def compiled(graph: TaskGraph) -> Compiled:

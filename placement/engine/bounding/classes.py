@@ -6,6 +6,7 @@ prices, and what tasks pay at these prices is worked out for every single one.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,6 @@ from placement.engine.bounding.prices import Places
 
 # A class is split further where its tasks' costs on Lambda differ by more, in logarithms.
 _COST_STEP = 0.05
-_COARSER = 1.4
 _HALF = 0.5
 # Tasks are taken to go to nodes if those are cheaper even at so many times their bare price.
 _WORTH_A_NODE = 1.3
@@ -189,35 +189,58 @@ def _main_ms(places: Places) -> Ints:
 
 
 def _classified(facts: Facts, places: Places, grid: Grid, most: int) -> tuple[Ints, int]:
-    """Return each task's class and their number, with steps as fine as `most` allows."""
+    """Return each task's class and their number.
+
+    Classes are split in two until there are `most`, always the one whose tasks differ most, by what
+    they are worth.
+    """
     main = _main_ms(places).astype(np.float64)
     took = facts.on_lambda.ms
     fits_lambda = took <= (places.windows.latest_ms - places.lambda_begins)[:, None]
     cost = np.where(fits_lambda, facts.on_lambda.usd, np.inf).min(axis=1, initial=np.inf)
-    relative = cost / (facts.usd_per_ms * main + 1e-15)
-    ratio = np.log(np.clip(relative, 1e-9, 1e9))
-    kinds = np.zeros(facts.tasks, dtype=np.int64)
+    worth = facts.usd_per_ms * main + 1e-15
+    ratio = np.log(np.clip(cost / worth, 1e-9, 1e9))
+    alike = facts.group.copy()
     for fits in (*places.fits, np.isfinite(cost), places.brings_much):
-        kinds = 2 * kinds + fits
-    begins = places.lambda_begins.astype(np.float64)
-    latest = places.windows.latest_ms.astype(np.float64)
-    coarse = _FINEST
-    while True:
-        step = grid.step * coarse
-        key = facts.group.astype(np.uint64)
-        for part in (
-            kinds,
-            np.round(begins / step),
-            np.round(latest / step),
-            np.round(main / step),
-            np.round(ratio / (_COST_STEP * max(1.0, coarse))),
-        ):
-            # A collision would only make a class rougher.
-            key = key * np.uint64(0x9E3779B97F4A7C15) + part.astype(np.int64).astype(np.uint64)
-        keys, of_task = np.unique(key, return_inverse=True)
-        if len(keys) <= most or coarse > NEVER:
-            return of_task, len(keys)
-        coarse *= _COARSER
+        alike = 2 * alike + fits
+    traits = np.stack(
+        [
+            places.lambda_begins / grid.step,
+            places.windows.latest_ms / grid.step,
+            main / grid.step,
+            ratio / _COST_STEP,
+        ]
+    )
+    of_task = np.unique(alike, return_inverse=True)[1]
+    classes = np.split(np.argsort(of_task, kind="stable"), np.cumsum(np.bincount(of_task))[:-1])
+    heap = [(*_spread(traits, worth, those), number) for number, those in enumerate(classes)]
+    heapq.heapify(heap)
+    while heap and heap[0][0] < 0 and len(classes) < most:
+        _, trait, number = heapq.heappop(heap)
+        those = classes[number]
+        values = traits[trait, those]
+        above = values > np.average(values, weights=worth[those])
+        classes[number] = those[~above]
+        classes.append(those[above])
+        for part in (number, len(classes) - 1):
+            heapq.heappush(heap, (*_spread(traits, worth, classes[part]), part))
+    for number, those in enumerate(classes):
+        of_task[those] = number
+    return of_task, len(classes)
+
+
+def _spread(traits: Floats, worth: Floats, those: Ints) -> tuple[float, int]:
+    """Return by how much tasks differ in the trait in which they differ most (negative), and it.
+
+    Times that differ by a small part of a bucket are alike.
+    """
+    values, weights = traits[:, those], worth[those]
+    mean = np.average(values, axis=1, weights=weights)
+    off = np.abs(values - mean[:, None])
+    trait = int((off * weights).sum(axis=1).argmax())
+    if off[trait].max() < _FINEST:
+        return 0.0, trait
+    return -float((off[trait] * weights).sum()), trait
 
 
 def _lambda_plans(

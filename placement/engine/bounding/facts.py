@@ -137,7 +137,7 @@ class _Reader:
     def facts(self) -> Facts:
         prices, book = self.prices, self.book
         compute_ms = all_ms(self.runtime_s / book.value("instance_core_speed"))
-        types = node_types(prices, book, int((self._bytes_in() + self._bytes_out()).min()))
+        types = node_types(prices, book, int(self._bytes_touched().min()))
         weights = resource_weights(types, compute_ms, self.cores, self.memory)
         usd_per_ms = weights.core_usd_per_ms * self.cores + weights.byte_usd_per_ms * self.memory
         sets = self._sets(usd_per_ms)
@@ -158,7 +158,7 @@ class _Reader:
             on_lambda=self._on_lambda(),
             kinds=tuple(
                 self._kind(alike, compute_ms, own, sets)
-                for alike in alike(types, weights, self._thread())
+                for alike in alike(types, weights, self._thread(), self._moved_mb_per_s(usd_per_ms))
             ),
             weights=weights,
             usd_per_ms=usd_per_ms,
@@ -174,6 +174,24 @@ class _Reader:
 
     def _thread(self) -> float:
         return self.book.value("s3_thread_mb_per_s")
+
+    def _moved_mb_per_s(self, usd_per_ms: Floats) -> float:
+        """Return what tasks move per second of computing, in the mean by what they hold."""
+        largest = np.zeros(len(self.cores), dtype=np.int64)
+        np.maximum.at(largest, self.inputs.owners(), self.size[self.inputs.entries])
+        moved_mb = (largest + self._bytes_out()) / _BYTES_PER_MB / self.cores
+        worked_s = max(
+            1e-3, float((usd_per_ms * self.runtime_s).sum() / max(1e-300, usd_per_ms.sum()))
+        )
+        return float((usd_per_ms * moved_mb).sum() / max(1e-300, usd_per_ms.sum()) / worked_s)
+
+    def _bytes_touched(self) -> Ints:
+        """Return by task the bytes of its files; one that it reads and writes is one file."""
+        both = [
+            sum(self.graph.file_bytes[file] for file in {*task.inputs}.intersection(task.outputs))
+            for task in self.graph.tasks
+        ]
+        return self._bytes_in() + self._bytes_out() - np.array(both, dtype=np.int64)
 
     def _bytes_in(self) -> Ints:
         return self.inputs.sums(self.size[self.inputs.entries])

@@ -44,7 +44,7 @@ class Grid:
 class Family:
     """Node types of a kind that yield at most `yields` and may be leased for `longest_ms` at most.
 
-    A longer lease of them costs more than all tasks together can be charged.
+    A longer lease of them alone costs more than the schedules that a bound has to be below.
     """
 
     yields: float
@@ -69,17 +69,15 @@ def families_of(
     kind: NodeKind,
     weights: Weights,
     horizon_ms: float,
-    most_usd: float,
-    per_core_usd: float = 0.0,
+    dearest_usd: float,
 ) -> tuple[Family, ...]:
     """Return the families of a kind, the one with the longest leases and smallest yield first.
 
-    No lease is longer than `horizon_ms`; all tasks together are charged `most_usd` at the most.
-    `per_core_usd` is a reward for every core that is launched.
+    No lease is longer than `horizon_ms` or costs more than `dearest_usd`.
     """
     found: list[Family] = []
     for node in kind.types:
-        cost_ms = (most_usd + per_core_usd * node.vcpus) / node.usd_per_ms
+        cost_ms = dearest_usd / node.usd_per_ms
         if cost_ms > kind.boot_ms:
             longest_ms = min(horizon_ms, cost_ms - kind.boot_ms)
             found.append(Family(weights.yields(node), longest_ms))

@@ -2,17 +2,24 @@
 
 Variables, per kind of nodes and family, all in worth (USD per ms at a price of 1) and per bucket k:
 
-- y_k, nodes that are ready; u_k, what of them becomes ready at the bucket's beginning; z_k, what
-  has been ready for longer than a fetch takes;
+- y_k, nodes that are ready; u_k, what of them becomes ready at the bucket's beginning;
+- z_k, nodes that have been ready for longer than a fetch takes, which is a buckets and a part f of
+  one; v_k, what of them becomes ready at the bucket's beginning, and stays until it counts in z;
+  l_k, what becomes ready just so early that it counts in z from the bucket's beginning;
 - x, the share of a class that begins at some moment at some place; of all the possible columns,
   those are generated whose price is right (column generation);
 - w_k per pair of groups, tasks of the later group that could start and do not yet.
 
-    minimise    sum of width_k y_k / yields + (boot / yields - reward) u_k + cost of x on Lambda
-    subject to  y_k - y_(k-1) <= u_k
-                z_k <= y_j                         for all j within the age before k
-                y_k <= u_k + ... + u_(k-longest)   where leases of a family are limited
-                core time used in k <= width_k y_k, and by tasks that bring much <= width_k z_k
+    minimise    sum of width_k (y_k + z_k) / yields + (boot / yields - reward) u_k
+                + (boot / yields + (width_k + ... + width_(k+a)) / yields - reward) v_k
+                + (boot / yields + (a + f) width / yields - reward) l_k
+                + cost of x on Lambda
+    subject to  y_k - y_(k-1) <= u_k,  z_k - z_(k-1) <= v_(k-a-1) + l_k
+                y_k <= u_k + ... + u_(k-longest)   where leases of a family are limited,
+                                                   and z_k likewise
+                core time used in k <= width_k (y_k + z_k + v_k + ... + v_(k-a)
+                                                + l_(k+1) + ... + l_(k+a) + f l_(k+a+1))
+                of it, by tasks that bring much <= width_k (z_k + (1 - f) v_(k-a))
                 started by k (averaged over it) + w_k <= ended by k, in weights of a pair
                 the shares of every class add up to 1
                 cores launched >= n, or <= n       where asked for
@@ -32,7 +39,7 @@ from scipy.sparse import csr_matrix
 
 from placement.engine.bounding.arrays import Bools, Floats, Ints
 from placement.engine.bounding.classes import Classes, LambdaPlan, NodePlan
-from placement.engine.bounding.leases import Grid, Supply
+from placement.engine.bounding.leases import Family, Grid, Supply
 from placement.engine.bounding.prices import PriceList
 
 # Of a class's starts the cheapest is taken, and the cheapest that lies so many buckets off.
@@ -164,30 +171,65 @@ class Master:
             launched = self._new_columns(supply.kind.boot_ms / step / family.yields)
             self._launches.append(launched)
             self._fixed.add(fresh, ready, -widths)
-            rise = self._new_rows(k)
-            self._fixed.add(rise, ready, 1.0)
-            self._fixed.add(rise[1:], ready[:-1], -1.0)
-            self._fixed.add(rise, launched, -1.0)
+            self._limit(ready, launched, 0, family)
             if self._classes.brings_much.any():
-                self._add_aged(fresh + k, ready, int(supply.aged_ms / step + 1e-6))
-            longest = int(min(k, family.longest_ms / step + 4))
-            if longest < k:
-                rows = self._new_rows(k)
-                self._fixed.add(rows, ready, 1.0)
-                for back in range(longest + 1):
-                    self._fixed.add(rows[back:], launched[: k - back], -1.0)
+                self._add_aging(fresh, supply, family, not_yet)
         if number:
             self._lend(fresh)
 
-    def _add_aged(self, rows: Ints, ready: Ints, age: int) -> None:
-        """Add what has been ready for `age` buckets before its own."""
-        late = np.where(np.arange(self._k) < age, 0.0, np.inf)
-        aged = self._new_columns(0.0, late)
-        self._fixed.add(rows, aged, -self._grid.widths / self._grid.step)
-        for back in range(age + 1):
-            below = self._new_rows(self._k - back)
-            self._fixed.add(below, aged[back:], 1.0)
-            self._fixed.add(below, ready[: self._k - back], -1.0)
+    def _limit(
+        self, ready: Ints, launched: Ints, age: int, family: Family, late: Ints | None = None
+    ) -> None:
+        """Let no more be ready than was launched `age` buckets ago, and not for longer than may.
+
+        `late`: what is launched so late that it counts in just the bucket in which it is ready.
+        """
+        rise, k = self._new_rows(self._k), self._k
+        self._fixed.add(rise, ready, 1.0)
+        self._fixed.add(rise[1:], ready[:-1], -1.0)
+        self._fixed.add(rise[age:], launched[: k - age], -1.0)
+        if late is not None:
+            self._fixed.add(rise, late, -1.0)
+        longest = int(min(k, family.longest_ms / self._grid.step + 4))
+        if longest < k:
+            rows = self._new_rows(k)
+            self._fixed.add(rows, ready, 1.0)
+            for back in range(age, longest + 1):
+                self._fixed.add(rows[back:], launched[: k - back], -1.0)
+            if late is not None:
+                for back in range(max(1, longest + 1 - age)):
+                    self._fixed.add(rows[back:], late[: k - back], -1.0)
+
+    def _add_aging(self, fresh: Ints, supply: Supply, family: Family, not_yet: Floats) -> None:
+        """Add leases that last for longer than a fetch: who brings much can use what is left then.
+
+        They begin with a bucket, or so that the fetch can end with one; their launches stand for
+        all of their time until the bucket in which, or with which, a fetch can have ended.
+        """
+        k, step = self._k, self._grid.step
+        widths = self._grid.widths / step
+        whole = min(k, int(supply.aged_ms / step + 1e-6))
+        part = max(0.0, supply.aged_ms / step - whole)
+        aged = self._new_columns(widths / family.yields)
+        boot = supply.kind.boot_ms / step
+        passed = np.concatenate([[0.0], np.cumsum(widths)])
+        young = passed[np.minimum(k, np.arange(k) + whole + 1)] - passed[:-1]
+        early = self._new_columns((boot + young) / family.yields, not_yet)
+        from_ms = self._grid.bounds[:-1] - supply.aged_ms
+        in_time = np.where(from_ms < supply.first_ms - 1e-6, 0.0, np.inf)
+        late = self._new_columns((boot + whole + part) / family.yields, in_time)
+        self._launches += [early, late]
+        for back in range(min(k, whole + 1)):
+            self._fixed.add(fresh[back:], early[: k - back], -widths[back:])
+            if back < whole:
+                self._fixed.add(fresh[: k - back - 1], late[back + 1 :], -1.0)
+        self._fixed.add(fresh[: max(0, k - whole - 1)], late[whole + 1 :], -part)
+        for rows in (fresh, fresh + k):
+            self._fixed.add(rows, aged, -widths)
+        if whole < k:
+            left = (1.0 - part) * widths[whole:]
+            self._fixed.add(fresh[whole:] + k, early[: k - whole], -left)
+        self._limit(aged, early, min(k, whole + 1), family, late)
 
     def _lend(self, fresh: Ints) -> None:
         """Let the first kind's tasks use these nodes too: their prices are no lower then."""

@@ -17,9 +17,10 @@ _MIB = 1 << 20
 _GIB = 1 << 30
 _BYTES_PER_GB = 1_000_000_000
 _MB_PER_GBIT = 125
-# Types are one kind if their cores cost about the same or move about as much.
-_USD_ALIKE = 0.03
-_MB_ALIKE = 0.05
+# Types are one kind if moving takes about as long on them: their difference is less than this part
+# of computing, or more where there would be more kinds than that on a platform.
+_MOVING_ALIKE = 0.005
+_MOST_KINDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,34 +102,52 @@ def resource_weights(
 
 
 def alike(
-    types: Sequence[NodeType], weights: Weights, thread_mb_per_s: float
+    types: Sequence[NodeType], weights: Weights, thread_mb_per_s: float, moved_mb_per_s: float
 ) -> tuple[tuple[NodeType, ...], ...]:
     """Return the types as kinds, by platform; the first kind of each has the cheapest cores.
 
-    Only a type that moves data faster than all cheaper ones begins a kind.
+    A kind counts as what is best of all its types, so only types that move data about equally fast
+    may be one. `moved_mb_per_s` is what tasks move per second of computing: how much speed matters.
     """
-
-    def speed(node: NodeType) -> float:
-        return min(thread_mb_per_s, node.core_mb_per_s)
-
-    kinds = []
+    kinds: list[tuple[NodeType, ...]] = []
     for platform in ("ray", "hpc"):
         of_it = [each for each in types if each.platform == platform]
-        heads: list[tuple[float, float]] = []  # yield, and the speed up to which the kind goes
-        for each in sorted(of_it, key=lambda node: (-weights.yields(node), node.name)):
-            worth = weights.yields(each)
-            if heads and speed(each) <= heads[-1][1]:
-                continue
-            near = heads and (
-                worth > heads[-1][0] * (1 - _USD_ALIKE)
-                or speed(each) < heads[-1][1] * (1 + _MB_ALIKE)
-            )
-            if near:
-                heads[-1] = (heads[-1][0], speed(each))
-            else:
-                heads.append((worth, speed(each)))
-        below = 0.0
-        for _, fastest in heads:
-            kinds.append(tuple(each for each in of_it if below < speed(each) <= fastest))
-            below = fastest
+        apart = _MOVING_ALIKE
+        bands = _bands(of_it, weights, thread_mb_per_s, apart / max(1e-9, moved_mb_per_s))
+        while len(bands) > _MOST_KINDS:
+            apart *= 2
+            bands = _bands(of_it, weights, thread_mb_per_s, apart / max(1e-9, moved_mb_per_s))
+        bands.sort(key=lambda band: (-max(map(weights.yields, band)), band[0].name))
+        kinds += map(tuple, bands)
     return tuple(kinds)
+
+
+def _bands(
+    types: Sequence[NodeType], weights: Weights, thread_mb_per_s: float, apart: float
+) -> list[list[NodeType]]:
+    """Put types together whose seconds per MB differ by at most `apart`.
+
+    A type that another one outdoes in speed, yield and price of the whole node is put beside that
+    one: what a kind is taken for is no better by it.
+    """
+
+    def slowness(node: NodeType) -> float:
+        return 1 / min(thread_mb_per_s, node.core_mb_per_s)
+
+    def outdone(node: NodeType, by: NodeType) -> bool:
+        return (
+            slowness(by) <= slowness(node)
+            and weights.yields(by) >= weights.yields(node)
+            and by.usd_per_ms <= node.usd_per_ms
+        )
+
+    bands: list[list[NodeType]] = []
+    for node in sorted(types, key=lambda node: (slowness(node), node.usd_per_ms, node.name)):
+        above = [band for band in bands if any(outdone(node, by) for by in band)]
+        if above:
+            above[-1].append(node)
+        elif bands and slowness(node) <= slowness(bands[-1][0]) + apart:
+            bands[-1].append(node)
+        else:
+            bands.append([node])
+    return bands

@@ -74,15 +74,11 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """What tasks pay at the least, in USD: on nodes, on Lambda; and file sets for one fetch.
-
-    `most_on_nodes` is what all that can be on nodes are charged there together at the most.
-    """
+    """What tasks pay at the least, in USD: on nodes, on Lambda; and file sets for one fetch."""
 
     on_nodes: Floats
     on_lambda: Floats
     fetches: Floats
-    most_on_nodes: float
 
 
 class _Waiting(NamedTuple):
@@ -105,7 +101,6 @@ def least_paid(facts: Facts, places: Places, grid: Grid, prices: PriceList) -> P
     """Return what every task pays at the least."""
     waiting, axis = _waiting(facts.pairs, prices.waiting), _Grid(grid.bounds, grid.step)
     on_nodes = np.full(facts.tasks, np.inf)
-    extra = np.zeros(facts.tasks)
     for number, supply in enumerate(places.supplies):
         _pay_on_nodes(
             axis,
@@ -122,7 +117,6 @@ def least_paid(facts: Facts, places: Places, grid: Grid, prices: PriceList) -> P
             places.until[number],
             places.fits[number],
             on_nodes,
-            extra,
         )
     on_nodes += facts.own_get_usd
     on_lambda = np.full(facts.tasks, np.inf)
@@ -137,16 +131,13 @@ def least_paid(facts: Facts, places: Places, grid: Grid, prices: PriceList) -> P
         on_lambda,
     )
     fetches = _fetches(facts, places, grid, prices)
-    least = np.minimum(on_nodes, on_lambda) + extra
-    most = np.maximum(0.0, least[np.isfinite(on_nodes)]).sum() + fetches.sum()
-    return Paid(on_nodes, on_lambda, fetches, float(most))
+    return Paid(on_nodes, on_lambda, fetches)
 
 
 def total_usd(facts: Facts, paid: Paid) -> float:
     """Return what all tasks pay together, with what a group pays for each platform that it uses.
 
-    Group by group it is the least of: all on Lambda, all on nodes, or both. A task on a node counts
-    as the least of what it pays anywhere, because long leases of large nodes rely on that.
+    Group by group it is the least of: all on Lambda, all on nodes, or both.
     """
     least = np.minimum(paid.on_nodes, paid.on_lambda)
     sets, in_set = facts.sets, facts.sets.of_task >= 0
@@ -164,8 +155,7 @@ def total_usd(facts: Facts, paid: Paid) -> float:
     either = by_group(np.where(in_set, 0.0, least))
     either += by_group(np.minimum(on_lambda, mixed), set_group)
     fetches = by_group(paid.fetches, set_group)
-    places_on_nodes = by_group(np.where(np.isfinite(paid.on_nodes), 0.0, np.inf))
-    all_on_nodes = by_group(least) + fetches + places_on_nodes + facts.part_on_nodes_usd
+    all_on_nodes = by_group(paid.on_nodes) + fetches + facts.part_on_nodes_usd
     all_on_lambda = by_group(paid.on_lambda) + facts.part_on_lambda_usd
     either += facts.part_on_lambda_usd + facts.part_on_nodes_usd
     used = np.bincount(facts.group, minlength=facts.groups) > 0
@@ -211,7 +201,6 @@ def _fetches(facts: Facts, places: Places, grid: Grid, prices: PriceList) -> Flo
             last - took,
             last - took >= first,
             paid,
-            np.zeros(size),
         )
     return np.where(np.isfinite(paid), paid + sets.get_usd, 0.0)
 
@@ -237,12 +226,8 @@ def _pay_on_nodes(
     until: Ints,
     fits: Bools,
     paid: Floats,
-    extra: Floats,
 ) -> None:
-    """Lower `paid` to what tasks pay at the least on nodes of a kind, where that is less.
-
-    `extra` is raised to what waiting can save a task at the most.
-    """
+    """Lower `paid` to what tasks pay at the least on nodes of a kind, where that is less."""
     bounds = grid.bounds
     pays, is_paid = np.zeros(bounds.shape[0]), np.zeros(bounds.shape[0])
     moments = np.empty(3 * bounds.shape[0] + 2)
@@ -257,8 +242,6 @@ def _pay_on_nodes(
             paid[task] = min(paid[task], usd_per_ms[task] * least)
             continue
         _add_prices(w, task, pays, is_paid)
-        saved = _at(grid, is_paid, first + main[task]) - _at(grid, pays, last - before[task])
-        extra[task] = max(extra[task], saved)
         count = _meetings(bounds, 0.0, first, last, moments, 0)
         count = _meetings(bounds, float(main[task]), first, last, moments, count)
         count = _meetings(bounds, -float(before[task]), first, last, moments, count)

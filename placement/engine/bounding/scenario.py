@@ -11,7 +11,7 @@ import numpy as np
 from placement.engine.bounding.arrays import Bools, Floats
 from placement.engine.bounding.classes import classes_of
 from placement.engine.bounding.facts import Facts, NodeKind
-from placement.engine.bounding.leases import Grid, Supply, affordable, families_of
+from placement.engine.bounding.leases import Family, Grid, Supply, affordable, families_of
 from placement.engine.bounding.master import CoreCount, Master, NotSolvedError
 from placement.engine.bounding.prices import Places, PriceList, least_paid, total_usd
 from placement.engine.bounding.windows import Windows
@@ -29,6 +29,12 @@ _ONE_CORE = 3e-3
 # Proposed prices are mixed with the best ones so far, in this proportion.
 _MIX = 0.5
 _GUESSES = 4
+# What a program promises is a little above what its prices prove, or a little below.
+_ABOVE = 1.002
+# Another guess is not worth while if the last one brought less than this part.
+_NO_GAIN = 2e-3
+# The most solutions of the program that is only the beginning of one with prices on waiting.
+_BEGINNING = 4
 # So many solutions in a row may bring next to nothing.
 _PATIENCE = 2
 # A program of one kind is good enough if it proves that little less than it promises.
@@ -111,10 +117,10 @@ class Scenario:
         """Return what the linear program leads to.
 
         First the cheapest kind is tried alone; the others are given its prices, as far as they can
-        be had. Mostly that is as good, and the program much smaller.
+        be had. Where no task brings much, that is mostly as good, and the program much smaller.
         """
         every = tuple(range(len(self._kinds)))
-        alone = self._places.fits[0]
+        alone = self._places.fits[0] & ~self._brings_much.any()
         if len(every) > 1 and alone.any() and (alone | self._windows.on_lambda).all():
             found, as_promised = self._with_kinds((0,))
             if as_promised:
@@ -127,6 +133,8 @@ class Scenario:
 
         The further kinds get the prices of the first one, as far as they can be had.
         """
+        if not other._kinds:
+            return self._certified(self._flat())
         known = {id(kind): number for number, kind in enumerate(other._kinds)}
         columns = [known.get(id(kind), 0) for kind in self._kinds]
         return self._certified(prices.picked(columns))
@@ -163,8 +171,8 @@ class Scenario:
         if self._kinds:
             first += self._kinds[0].boot_ms
             aged = self._aged_ms(self._kinds[0])
-            if aged:
-                step = aged / max(1, int(aged / step))
+            if aged > step:
+                step = aged / int(aged / step)
         before = math.ceil((first - start) / step)
         bounds = first + step * np.arange(-before, math.floor((end - first) / step) + 1)
         bounds = bounds[bounds < end - _REST * step]
@@ -191,10 +199,10 @@ class Scenario:
             windows.ready_ms + facts.gap_ms,
         )
 
-    def _supply(self, kind: NodeKind, most_usd: float, reward_usd: float = 0.0) -> Supply:
+    def _supply(self, kind: NodeKind, dearest_usd: float) -> Supply:
         first = self._facts.run_start_ms + kind.boot_ms
         horizon = float(self._last_ms - first)
-        families = families_of(kind, self._facts.weights, horizon, most_usd, reward_usd)
+        families = families_of(kind, self._facts.weights, horizon, dearest_usd)
         return Supply(kind, families, first, self._aged_ms(kind))
 
     def _flat(self) -> PriceList:
@@ -206,22 +214,49 @@ class Scenario:
 
     # what prices prove
 
-    def _certified(self, prices: PriceList, reward_usd: float = 0.0, cores: int = 0) -> Certified:
+    def _certified(
+        self,
+        prices: PriceList,
+        reward_usd: float = 0.0,
+        cores: int = 0,
+        promised_usd: float | None = None,
+    ) -> Certified:
         """Make prices such that no lease earns more than it costs; return what tasks pay then.
 
         `reward_usd` is paid for every core that is launched, and asked back for `cores` of them.
-        What tasks can pay at the most decides which leases need no look: it is guessed first.
+        A schedule with a lease that alone costs more than some sum costs more than that anyhow, so
+        dearer leases need no look, and the lesser of the sum and of what tasks pay is proven. Tasks
+        pay the more the less the sum is: both are brought near each other, from `promised_usd` on.
         """
         # A reward above the price of a launch would be earned without any work.
         reward_usd = min(reward_usd, self._launch_usd())
-        most = self._guess_usd()
-        for attempt in range(_GUESSES):
-            made = self._affordable(prices, most, reward_usd)
+        parts_usd = self._parts_usd()
+        guess_usd = self._guess_usd() if promised_usd is None else promised_usd * _ABOVE
+        cap = guess_usd + parts_usd
+        best, low, high = Certified(-math.inf, prices), -math.inf, math.inf
+        for _ in range(_GUESSES):
+            supplies = self._supplies(cap - parts_usd)
+            made = self._affordable(prices, supplies, reward_usd)
             paid = least_paid(self._facts, self._places, self._grid, made)
-            if paid.most_on_nodes <= most:
+            usd = total_usd(self._facts, paid) + reward_usd * cores
+            if self._supplies(usd - parts_usd) == supplies:
+                # Tasks pay just as much if that is the sum.
+                return max(best, Certified(usd, made), key=_usd)
+            best = max(best, Certified(min(usd, cap), made), key=_usd)
+            low, high = max(low, min(usd, cap)), min(high, max(usd, cap))
+            if high - low <= _NO_GAIN * abs(high):
                 break
-            most = paid.most_on_nodes * _MARGIN if attempt < _GUESSES - 2 else np.inf
-        return Certified(total_usd(self._facts, paid) + reward_usd * cores, made)
+            cap = usd if usd > cap else (low + high) / 2
+        return best
+
+    def _supplies(self, dearest_usd: float) -> list[tuple[Family, ...]]:
+        """Return the families of every kind of which no lease costs more than some sum."""
+        return [self._supply(kind, dearest_usd).families for kind in self._kinds]
+
+    def _parts_usd(self) -> float:
+        """Return what all groups with tasks pay for their states at the least."""
+        facts = self._facts
+        return len(np.unique(facts.group)) * min(facts.part_on_lambda_usd, facts.part_on_nodes_usd)
 
     def _launch_usd(self) -> float:
         """Return what launching a core costs at the least, on any node."""
@@ -246,15 +281,17 @@ class Scenario:
         on_lambda = facts.on_lambda.usd.min(axis=1, initial=np.inf)
         return float(np.minimum(on_node, on_lambda)[fits].sum())
 
-    def _affordable(self, prices: PriceList, most_usd: float, reward_usd: float) -> PriceList:
-        """Scale each kind's prices to the most that its leases allow."""
+    def _affordable(
+        self, prices: PriceList, families: Sequence[tuple[Family, ...]], reward_usd: float
+    ) -> PriceList:
+        """Scale each kind's prices to the most that its leases, of some families, allow."""
         fresh, aged = [], []
-        for number, kind in enumerate(self._kinds):
+        for number, supply in enumerate(self._places.supplies):
             young = prices.fresh[number]
             old = np.maximum(young, prices.aged[number])
-            supply = self._supply(kind, most_usd, reward_usd)
+            its = replace(supply, families=families[number])
             launch_ms = reward_usd / self._facts.weights.core_usd_per_ms if reward_usd else 0.0
-            factor = affordable(self._grid, supply, young, old, launch_ms)
+            factor = affordable(self._grid, its, young, old, launch_ms)
             factor = max(0.0, factor) if math.isfinite(factor) else 1.0
             fresh.append(young * factor)
             aged.append(old * factor)
@@ -292,8 +329,8 @@ class Scenario:
         facts, grid, places = self._facts, self._grid, self._places.of(kinds)
         pairs = self._priced_pairs()
         classes = classes_of(facts, places, grid, self._effort.classes, pairs)
-        most = self._guess_usd()
-        supplies = [self._supply(self._kinds[number], most) for number in kinds]
+        dearest = self._guess_usd()
+        supplies = [self._supply(self._kinds[number], dearest) for number in kinds]
         master = Master(classes, supplies, grid, facts.gap_ms, facts.weights.core_usd_per_ms)
         return _Program(master, kinds, tuple(pairs))
 
@@ -304,7 +341,8 @@ class Scenario:
         prices = best.prices.picked(columns)
         waiting = self._no_waiting()
         waiting[list(program.pairs)] = prices.waiting
-        return self._certified(replace(prices, waiting=waiting), best.reward_usd, cores)
+        prices = replace(prices, waiting=waiting)
+        return self._certified(prices, best.reward_usd, cores, best.usd)
 
     def _priced_pairs(self) -> list[int]:
         """Return the pairs of groups with the most work."""
@@ -323,22 +361,25 @@ class Scenario:
         """
         best = known if demand is None else None
         mixed, last_usd, stalled = known, -math.inf, 0
-        for _ in range(self._effort.rounds):
+        # Without prices on waiting it is a beginning only, where there are to be some.
+        rounds = _BEGINNING if known is None and self._effort.pairs else self._effort.rounds
+        for _ in range(min(rounds, self._effort.rounds)):
             proposal = master.solve(demand, waiting=known is not None)
             near = self._effort.near * abs(proposal.optimum_usd)
             if best is not None and proposal.optimum_usd - best.usd <= near:
                 break
-            candidates = [proposal.prices]
+            candidates = [(proposal.prices, proposal.reward_usd)]
             if mixed is not None:
-                candidates.append(_mixed(mixed.prices, proposal.prices))
+                reward_usd = (1 - _MIX) * mixed.reward_usd + _MIX * proposal.reward_usd
+                candidates.append((_mixed(mixed.prices, proposal.prices), reward_usd))
             added, round_usd = 0, -math.inf
-            for prices in candidates:
+            for prices, reward_usd in candidates:
                 usd, new = master.improve(prices, proposal.class_usd)
                 if demand is not None:
-                    usd += proposal.reward_usd * demand.cores
+                    usd += reward_usd * demand.cores
                 added, round_usd = added + new, max(round_usd, usd)
                 if best is None or usd > best.usd:
-                    best = _Best(usd, prices, proposal.reward_usd, proposal.cores)
+                    best = _Best(usd, prices, reward_usd, proposal.cores)
             mixed = best
             stalled = 0 if round_usd > last_usd + near / 4 else stalled + 1
             last_usd = round_usd

@@ -44,10 +44,12 @@ PART_TASKS = 1_000
 MOST_TASKS = 20_000
 # Tries for every task of a part, each time that it is annealed, at the most.
 TRIES_PER_TASK = 40
-# How often tasks are taken up in one refinement, in all tries together: as often as this over
-# their number, because good schedules of more tasks take more tries, but within limits of time.
-TASKS_TAKEN_UP = 7.2e9
-LEAST_TAKEN_UP, MOST_TAKEN_UP = 6e6, 24e6
+# How often tasks are taken up in one refinement, in all tries together: as often as this over the
+# square of their number, within limits. A try takes longer the more tasks there are, and more
+# tries are needed; beyond a thousand tasks, planning is to stay quick. Small graphs need fewer.
+TASKS_TAKEN_UP = 2.0e12
+LEAST_TAKEN_UP, MOST_TAKEN_UP = 2e6, 24e6
+TIMES_PER_TASK = 120_000
 # What a change may cost more at first and in the end, in boots of the cheapest node.
 HOT_BOOTS, COLD_BOOTS = 0.25, 0.02
 # How often the tasks of a part are near each other in the graph; else they are so in time.
@@ -124,7 +126,8 @@ class Refiner:
         n = len(table.start_ms)
         if n > MOST_TASKS or not len(table.node_type):
             return table
-        taken_up = int(share * min(MOST_TAKEN_UP, max(LEAST_TAKEN_UP, TASKS_TAKEN_UP / n)))
+        most = min(MOST_TAKEN_UP, TIMES_PER_TASK * n)
+        taken_up = int(share * min(most, max(LEAST_TAKEN_UP, TASKS_TAKEN_UP / n**2)))
         found = {int(y) for y in table.node_type} | {y for row in self._choices for y in row}
         kinds = np.array(sorted(found), dtype=np.int64)
         number = {int(column): at for at, column in enumerate(kinds)}
