@@ -5,7 +5,7 @@ no lease of any node earns more than it costs, even if all its cores were busy f
 to its last. Every task then pays at least what it would where and when that is cheapest for it: on
 Lambda, or on a node within the window that the critical path method leaves it. In any schedule,
 what its tasks on a node pay is no more than what the node costs; so no schedule costs less than
-what all tasks pay at the least together. `docs/model.md` says it with all terms.
+what all tasks pay at the least together. `docs/lower-bound.md` says it with all terms.
 
 Good prices come from a linear program over classes of tasks (`bounding.master`); whether no lease
 earns more than it costs, and what every single task pays, is then worked out exactly

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement.engine.compiled import NEVER, Arrays, Compiled, Floats, Ints
+from placement.engine.node_times import NodeTimes
 from placement.engine.timetable import NO_WORKER
 from placement.workflow import Platform
 
@@ -33,7 +34,9 @@ class Ladder:
         return np.ascontiguousarray(self.types[:, [*kept, len(RUNGS)]])
 
 
-def build_ladder(compiled: Compiled, platform: Platform, *, quick: bool = False) -> Ladder:
+def build_ladder(
+    compiled: Compiled, times: NodeTimes, platform: Platform, *, quick: bool = False
+) -> Ladder:
     """Choose a type per group and size on one platform, by what the group's tasks cost there.
 
     For a task in a hurry that is the one that is cheapest to launch for it alone, or, if `quick`,
@@ -45,7 +48,7 @@ def build_ladder(compiled: Compiled, platform: Platform, *, quick: bool = False)
     types = np.full((len(graph.groups), len(RUNGS) + 1), NO_WORKER, dtype=np.int64)
     cheapest = np.full((len(graph.groups), len(RUNGS) + 1), np.inf)
     for column in columns:
-        ms = node_ms(a, column)
+        ms = times.all_ms(column)
         usd = ms * _usd_per_ms(a, column) * _shares(a, column)
         fits = np.bincount(group, ~a.node_ok[:, column], len(graph.groups)) == 0
         total = np.where(fits, np.bincount(group, usd, len(graph.groups)), np.inf)
@@ -64,7 +67,7 @@ def build_ladder(compiled: Compiled, platform: Platform, *, quick: bool = False)
     longest = np.full(len(graph.tasks), NEVER, dtype=np.int64)
     for column in sorted({int(y) for y in smallest} - {NO_WORKER}):
         here = smallest == column
-        longest[here] = node_ms(a, column)[here]
+        longest[here] = times.all_ms(column)[here]
     return Ladder(by_task, longest)
 
 
@@ -84,24 +87,3 @@ def _idle_share(a: Arrays, column: int, group: Ints, groups: int) -> Floats:
     largest = np.zeros(groups)
     np.maximum.at(largest, group, _shares(a, column))
     return 1 / np.maximum(largest, 1e-9)
-
-
-def node_ms(a: Arrays, column: int) -> Ints:
-    """Return every task's duration (ms) on a node of a type, with all its inputs to bring."""
-    in_ms, rate = bringing_ms(a, column)
-    out_ms = _moving_ms(a.out_bytes, np.diff(a.out_ptr), a.figures[1], a.figures[2], rate)
-    ms: Ints = a.task_start_ms[column] + in_ms + a.node_compute_ms + out_ms
-    return ms
-
-
-def bringing_ms(a: Arrays, column: int) -> tuple[Ints, Floats]:
-    """Return how long each task takes to bring its inputs to a node (ms), and its rate (MB/s)."""
-    in_bytes = np.diff(np.concatenate([[0], np.cumsum(a.file_bytes[a.in_idx])])[a.in_ptr])
-    share = np.minimum(1.0, a.cores / a.vcpus[column])
-    rate = np.minimum(a.figures[3], a.node_mb_per_s[column] * share)
-    return _moving_ms(in_bytes, np.diff(a.in_ptr), a.figures[0], a.figures[2], rate), rate
-
-
-def _moving_ms(size: Ints, count: Ints, latency_s: float, at_once: float, mb_per_s: Floats) -> Ints:
-    seconds = np.ceil(count / at_once) * latency_s + size / 1e6 / mb_per_s
-    return np.where(count > 0, np.ceil(np.round(seconds * 1000, 6)), 0).astype(np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 
 from placement.engine.clause import Clause, ms
 from placement.engine.compiled import NEVER, Compiled, Ints
-from placement.engine.ladder import node_ms
+from placement.engine.node_times import NodeTimes
 from placement.engine.paths import last_end, latest_ends
 from placement.engine.places import Place, surely_fetched
 from placement.engine.policies.goal import Goal
@@ -84,7 +84,7 @@ class Lateness:
         a = self._a
         bare = surely_fetched(a)._replace(node_mb_per_s=np.full_like(a.node_mb_per_s, np.inf))
         fastest = int(a.task_start_ms.argmin())
-        nodes = np.where(a.node_ok.any(axis=1), node_ms(bare, fastest), NEVER)
+        nodes = np.where(a.node_ok.any(axis=1), NodeTimes(bare).all_ms(fastest), NEVER)
         return a.lambda_ms.min(axis=1, initial=NEVER), nodes
 
     @cached_property

@@ -18,8 +18,18 @@ import numpy.typing as npt
 
 from placement.books import PlatformBook, PriceBook
 from placement.engine.clause import Clause, Quantity, count, mib, ms, name
-from placement.engine.compiled import NEVER, Arrays, Compiled, Floats, Ints, compile_graph, to_ms
-from placement.engine.ladder import RUNGS, build_ladder, node_ms
+from placement.engine.compiled import (
+    NEVER,
+    NODE_PLATFORMS,
+    Arrays,
+    Compiled,
+    Floats,
+    Ints,
+    compile_graph,
+    to_ms,
+)
+from placement.engine.ladder import RUNGS, build_ladder
+from placement.engine.node_times import NodeTimes
 from placement.engine.timetable import NO_WORKER
 from placement.workflow import PLATFORMS, Platform
 
@@ -59,7 +69,10 @@ class Places:
         order = np.argsort(group, kind="stable")
         sizes = np.bincount(group, minlength=len(compiled.graph.groups))
         self._tasks = np.split(order, np.cumsum(sizes)[:-1])
-        self._ladders = {each: build_ladder(compiled, each).types for each in ("ray", "hpc")}
+        self._times, self._least_times = NodeTimes(self._a), NodeTimes(self._least)
+        self._ladders = {
+            each: build_ladder(compiled, self._times, each).types for each in NODE_PLATFORMS
+        }
         self._node_ms = cache(self._node_times)
 
     def tasks(self, group: int) -> Ints:
@@ -210,7 +223,7 @@ class Places:
 
     def _node_times(self, column: int) -> tuple[Ints, Ints]:
         """Return every task's time on nodes of a type, with and without bringing its inputs."""
-        return node_ms(self._a, column), node_ms(self._least, column)
+        return self._times.all_ms(column), self._least_times.all_ms(column)
 
     @cached_property
     def _requests_usd(self) -> tuple[Floats, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
@@ -11,7 +12,7 @@ from placement.engine.bound import CostBound
 from placement.engine.compiled import Compiled, compile_graph
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.policies.registry import Baselines
-from placement.engine.refining.refiner import Refiner
+from placement.engine.refining.refiner import MOST_TASKS, Refiner
 from placement.engine.retiming import retimed
 from placement.engine.schedule import Schedule, make_schedule
 from placement.engine.search import Search, to_timetable
@@ -128,7 +129,9 @@ class Planner:
     def _cheapest_of_all(self, seed: int) -> Schedule:
         """Return the cheapest schedule whatever its makespan: more time helps only so far."""
         shortest = self.shortest_makespan_ms
-        found = [self._for_deadline(int(shortest * stretch), seed) for stretch in WIDE_STRETCHES]
+        large = len(self._compiled.graph.tasks) > MOST_TASKS
+        stretches = WIDE_STRETCHES[1:2] if large else WIDE_STRETCHES
+        found = [self._for_deadline(int(shortest * stretch), seed) for stretch in stretches]
         return min(found, key=lambda each: (each.usd, each.makespan_ms))
 
     def _within_budget(self, goal: Goal, seed: int) -> Schedule | Infeasible:
@@ -174,11 +177,11 @@ class Planner:
         if key not in self._found:
             begin = sorted(self._in_time(deadline_ms, seed), key=_rank)
             share = 1 / len(begin[:BEGINNINGS])
-            tables = [
-                self._refiner.refined(table, deadline_ms, seed, share)
-                for _, table in begin[:BEGINNINGS]
-            ]
-            both = [*begin, *((self._account(table), table) for table in tables)]
+            both = list(begin)
+            for _, table in begin[:BEGINNINGS]:
+                better = self._refiner.refined(table, deadline_ms, seed, share)
+                if better is not table:
+                    both.append((self._account(better), better))
             best, table = min(both, key=_rank)
             again = retimed(self._compiled, table, deadline_ms)
             if again is not table:
@@ -189,11 +192,19 @@ class Planner:
         return self._found[key]
 
     def _in_time(self, deadline_ms: int, seed: int) -> list[tuple[Schedule, Timetable]]:
-        found = self._search.cheapest(deadline_ms, seed)
-        tables = [] if found.late_ms else [to_timetable(self._compiled, found.played)]
+        # What is good for less time is good for more, and at times the search finds it there only.
+        shorter = math.isqrt(deadline_ms * self.shortest_makespan_ms)
+        small = len(self._compiled.graph.tasks) <= MOST_TASKS
+        deadlines = [deadline_ms, shorter] if small and shorter < deadline_ms else [deadline_ms]
+        found = [self._search.cheapest(each, seed) for each in deadlines]
+        tables = [
+            to_timetable(self._compiled, each.played)
+            for each in found
+            if each.played.makespan_ms <= deadline_ms
+        ]
         tables += self._starts.in_time(deadline_ms)
         # It is there for whoever asks for less time than there is.
-        if self._fastest.makespan_ms <= deadline_ms or not tables:
+        if not tables or (small and self._fastest.makespan_ms <= deadline_ms):
             tables.append(self._fastest)
         return [(self._account(table), table) for table in tables]
 

@@ -19,6 +19,7 @@ from placement.engine.compiled import NEVER, Compiled, Floats, Ints
 from placement.engine.critical_path import earliest_ends, latest_ends, latest_starts
 from placement.engine.ladder import RUNGS, Ladder, build_ladder
 from placement.engine.listscheduler import Played, Rules, pack, play
+from placement.engine.node_times import NodeTimes
 from placement.engine.timetable import NO_WORKER, Timetable
 from placement.workflow import Platform
 
@@ -240,8 +241,9 @@ def _changed_profile(profile: Sequence[int], random: np.random.Generator) -> tup
 
 def _ladders(compiled: Compiled) -> dict[tuple[Platform, bool], Ladder]:
     """Return a ladder per platform of nodes; groups that only one of them takes are on all."""
-    ray, hpc = build_ladder(compiled, "ray"), build_ladder(compiled, "hpc")
-    quick = build_ladder(compiled, "ray", quick=True)
+    times = NodeTimes(compiled.arrays)
+    ray, hpc = build_ladder(compiled, times, "ray"), build_ladder(compiled, times, "hpc")
+    quick = build_ladder(compiled, times, "ray", quick=True)
     return {
         ("ray", False): _filled(ray, hpc),
         ("hpc", False): _filled(hpc, ray),

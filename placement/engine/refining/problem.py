@@ -10,7 +10,7 @@ import numpy as np
 from placement.books import PlatformBook, PriceBook
 from placement.engine.compiled import NEVER, Compiled, Floats, Ints
 from placement.engine.jit import njit
-from placement.engine.ladder import bringing_ms, node_ms
+from placement.engine.node_times import NodeTimes
 from placement.engine.timetable import NO_WORKER
 
 # Types with more vCPUs are left as they are found, and no new ones are launched.
@@ -59,6 +59,7 @@ ON_LAMBDA, ON_NODES = range(2)
 
 def problem_of(
     compiled: Compiled,
+    times: NodeTimes,
     kinds: Ints,
     choices: list[list[int]],
     prices: PriceBook,
@@ -96,7 +97,7 @@ def problem_of(
             )
         ),
     ]
-    on_kind, rates = _on_kinds(compiled, kinds)
+    on_kind, rates = _on_kinds(compiled, times, kinds)
     transition_usd = float(prices.usd("state_transition"))
     part_usd = book.value("transitions_per_part") * transition_usd
     queue_usd = book.value("sqs_requests_per_job") * float(prices.usd("sqs_request"))
@@ -119,7 +120,7 @@ def problem_of(
     )
 
 
-def types_worth_launching(compiled: Compiled) -> list[list[int]]:
+def types_worth_launching(compiled: Compiled, times: NodeTimes) -> list[list[int]]:
     """Return by group, per number of vCPUs, the columns of the types that its tasks may want.
 
     Those on which they cost least, network and all, and those whose vCPUs cost least.
@@ -134,7 +135,7 @@ def types_worth_launching(compiled: Compiled) -> list[list[int]]:
             continue
         usd_per_ms = float(a.node_usd_per_ms[column] + a.figures[6] * a.figures[7])
         share = np.maximum(a.cores / vcpus, a.memory / a.node_memory[column])
-        usd = np.bincount(group, node_ms(a, column) * share * usd_per_ms, groups)
+        usd = np.bincount(group, times.all_ms(column) * share * usd_per_ms, groups)
         fits = np.bincount(group, ~a.node_ok[:, column], groups) == 0
         for number in np.flatnonzero(fits):
             by_size = found[number].setdefault(vcpus, [])
@@ -148,7 +149,7 @@ def types_worth_launching(compiled: Compiled) -> list[list[int]]:
     ]
 
 
-def _on_kinds(compiled: Compiled, kinds: Ints) -> tuple[Ints, Floats]:
+def _on_kinds(compiled: Compiled, times: NodeTimes, kinds: Ints) -> tuple[Ints, Floats]:
     a, n = compiled.arrays, len(compiled.graph.tasks)
     on_kind = np.zeros((n, len(kinds), 3), dtype=np.int64)
     rates = np.zeros((n, len(kinds)))
@@ -156,8 +157,8 @@ def _on_kinds(compiled: Compiled, kinds: Ints) -> tuple[Ints, Floats]:
         per_slot = a.node_memory[column] / a.vcpus[column]
         slots = np.maximum(a.cores, np.ceil(a.memory / per_slot).astype(np.int64))
         fits = a.node_ok[:, column] & (slots <= a.vcpus[column])
-        on_kind[:, at, D_ALL] = np.where(fits, node_ms(a, column), NEVER)
-        on_kind[:, at, D_IN], rates[:, at] = bringing_ms(a, column)
+        on_kind[:, at, D_ALL] = np.where(fits, times.all_ms(column), NEVER)
+        on_kind[:, at, D_IN], rates[:, at] = times.bringing(column)
         on_kind[:, at, D_SLOTS] = slots
     return on_kind, rates
 

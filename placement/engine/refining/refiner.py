@@ -9,11 +9,13 @@ and when they are.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from placement.books import PlatformBook, PriceBook
 from placement.engine.compiled import Compiled, Ints
+from placement.engine.node_times import NodeTimes
 from placement.engine.refining.annealing import anneal
 from placement.engine.refining.decoding import (
     N_FIRST,
@@ -110,9 +112,13 @@ class Refiner:
 
     def __init__(self, compiled: Compiled, prices: PriceBook, book: PlatformBook) -> None:
         self._compiled, self._prices, self._book = compiled, prices, book
-        self._choices = types_worth_launching(compiled)
+        self._times = NodeTimes(compiled.arrays)
         rates = compiled.arrays.node_usd_per_ms * compiled.arrays.boot_ms
         self._boot_usd = float(rates.min(initial=np.inf))
+
+    @cached_property
+    def _choices(self) -> list[list[int]]:
+        return types_worth_launching(self._compiled, self._times)
 
     def refined(
         self, table: Timetable, deadline_ms: int, seed: int, share: float = 1.0
@@ -120,8 +126,8 @@ class Refiner:
         """Return the best timetable found, or the one given where none is.
 
         `share` is that of the whole effort. The same arguments give the same timetable. It may
-        cost more than the one given, by what the model of a draft
-        leaves out: Lambda environments that are warm, and what belongs to no task and no node.
+        cost more than the one given, by what the model of a draft leaves out: Lambda environments
+        that are warm, and an MPI cluster's head node and file system.
         """
         n = len(table.start_ms)
         if n > MOST_TASKS or not len(table.node_type):
@@ -133,6 +139,7 @@ class Refiner:
         number = {int(column): at for at, column in enumerate(kinds)}
         p = problem_of(
             self._compiled,
+            self._times,
             kinds,
             [[number[column] for column in row] for row in self._choices],
             self._prices,
