@@ -148,8 +148,18 @@ class _BlockModel(_Model):
     date: str
 
 
+class _ApartModel(_BlockModel):
+    families: Annotated[list[str], Field(min_length=1)]
+
+
 class _InstancePricesModel(_BlockModel):
     usd_per_hour: dict[str, Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]]
+    apart: list[_ApartModel] = []  # families with another source than the others
+
+    def figure(self, name: str, usd: Decimal) -> Figure:
+        family = name.partition(".")[0]
+        block = next((each for each in self.apart if family in each.families), self)
+        return Figure(usd, "USD/h", block.source, block.date)
 
 
 class _InstancesModel(_BlockModel):
@@ -197,10 +207,7 @@ def load_price_book(text: str, file_name: str = "price book") -> PriceBook:
     return PriceBook(
         model.stamp(),
         {name: figure.figure() for name, figure in model.figures.items()},
-        {
-            name: Figure(usd, "USD/h", block.source, block.date)
-            for name, usd in block.usd_per_hour.items()
-        },
+        {name: block.figure(name, usd) for name, usd in block.usd_per_hour.items()},
     )
 
 

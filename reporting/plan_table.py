@@ -17,11 +17,13 @@ from placement.engine.schedule import Schedule
 from reporting.plan_text import (
     MS_PER_S,
     Row,
+    against_text,
     amount_text,
     candidate_rows,
     comparison_sentence,
     counted,
     gap_text,
+    goal_text,
     ms_text,
     parts_text,
     plan_decimals,
@@ -31,7 +33,7 @@ from reporting.plan_text import (
     workers_text,
 )
 from reporting.planned import Asked, Comparison, Front, Planned
-from reporting.text import MISSING, change_text, plain, usd_text
+from reporting.text import MISSING, plain, usd_text
 
 _MARK = "\N{RIGHTWARDS ARROW}"
 _STEPS_NAMED = 3
@@ -42,7 +44,8 @@ _LEGEND = (
     f"{_MARK} marks where a step's tasks are, and how many. time: the step's longest task there, "
     "start-up included; cost: all its tasks there, each by itself, nodes used in full. Of Ray "
     "nodes (ray) the cheapest type of each number of vCPUs is listed, of the MPI cluster's (hpc) "
-    "the smallest, the cheapest and the fastest."
+    "the smallest, the cheapest and the fastest. The last column says what it would "
+    "mean to have all its tasks there."
 )
 
 
@@ -57,6 +60,7 @@ def plan_table(planned: Planned, width: int = 80, *, all_steps: bool = False) ->
         return Text(plan_headline(planned))
     return Group(
         Text(plan_headline(planned), style="bold"),
+        Text(f"Goal: {goal_text(planned.asked)}."),
         Text(),
         Text(_LEGEND),
         Text(_boot_text(planned.steps)),
@@ -104,7 +108,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     first, ours = comparison.results[0]
     schedules = [each for _, each in comparison.results if isinstance(each, Schedule)]
     decimals = plan_decimals(max((each.usd for each in schedules), default=Decimal(0)))
-    table = _table(f"{plain(comparison.asked.graph.name)}, {_goal_text(comparison.asked)}")
+    table = _table("")
     table.add_column("policy", overflow="fold")
     for head in ("time", f"against\n{plain(first)}", "cost", f"against\n{plain(first)}"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -119,14 +123,16 @@ def comparison_table(comparison: Comparison) -> RenderableType:
         table.add_row(
             Text(plain(policy)),
             ms_text(outcome.makespan_ms),
-            change_text(outcome.makespan_ms, base.makespan_ms) if base else "",
+            against_text(outcome.makespan_ms, base.makespan_ms) if base else "",
             usd_text(outcome.usd, decimals),
-            change_text(outcome.usd, base.usd) if base else "",
+            against_text(outcome.usd, base.usd) if base else "",
             workers_text(outcome),
         )
     return Group(
         Text(comparison_sentence(comparison), style="bold"),
         Text(),
+        # Not as the table's title, which would be cut to its width.
+        Text(f"{plain(comparison.asked.graph.name)}, {goal_text(comparison.asked)}", style="bold"),
         table,
         *notes,
         Text(),
@@ -299,16 +305,6 @@ def _bound_lines(plan: GraphPlan) -> list[Text]:
     ]
 
 
-def _goal_text(asked: Asked) -> str:
-    goal = asked.goal
-    words = [f"least {goal.objective}"]
-    if goal.deadline_ms is not None:
-        words.append(f"deadline {ms_text(goal.deadline_ms)}")
-    if goal.budget_usd is not None:
-        words.append(f"budget ${goal.budget_usd}")
-    return ", ".join(words)
-
-
 def _assumptions(asked: Asked) -> RenderableType:
     lines = Table.grid(padding=(0, 1))
     for each in asked.graph.assumptions:
@@ -319,7 +315,7 @@ def _assumptions(asked: Asked) -> RenderableType:
 
 def _table(title: str) -> Table:
     return Table(
-        title=Text(title),
+        title=Text(title) if title else None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

@@ -14,8 +14,8 @@ from placement.engine.clause import Clause, Quantity
 from placement.engine.policies.goal import Infeasible
 from placement.engine.schedule import Schedule
 from placement.engine.steps import Part, moved_steps
-from reporting.planned import Comparison, Planned
-from reporting.text import MISSING, TIMES, plain, seconds_text, usd_text
+from reporting.planned import Asked, Comparison, Planned
+from reporting.text import MISSING, TIMES, change_text, plain, seconds_text, usd_text
 
 MS_PER_S = 1000
 FIXED_CLUSTER = "static-ec2"
@@ -221,12 +221,28 @@ def plan_headline(planned: Planned) -> str:
     """Say what a plan comes to, in a sentence a person can repeat."""
     name, plan = plain(planned.asked.graph.name), planned.plan
     if isinstance(plan, Infeasible):
-        return f"There is no plan for {name}: {plain(plan.reason)}."
+        states = "deadline" in planned.asked.from_file
+        which = " with the deadline that its file states" if states else ""
+        return f"There is no plan for {name}{which}: {plain(plan.reason)}."
     by_cost = planned.asked.goal.objective == "cost"
     gap = gap_text(plan.cost_gap if by_cost else plan.time_gap)
     least = "least possible cost for its time" if by_cost else "shortest possible time at its cost"
     took = f"{name} with {plain(planned.policy)} {_takes_text(plan.schedule)}"
     return f"{took}: at most {gap} above the {least}."
+
+
+def goal_text(asked: Asked) -> str:
+    """Say what a plan is to reach: `least cost, deadline 5m 00s`."""
+    goal = asked.goal
+    words = {"objective": f"least {goal.objective}"}
+    if goal.deadline_ms is not None:
+        words["deadline"] = f"deadline {ms_text(goal.deadline_ms)}"
+    if goal.budget_usd is not None:
+        words["budget"] = f"budget ${goal.budget_usd}"
+    return ", ".join(
+        f"{word} (as the file states)" if what in asked.from_file else word
+        for what, word in words.items()
+    )
 
 
 def comparison_sentence(comparison: Comparison) -> str:
@@ -237,6 +253,8 @@ def comparison_sentence(comparison: Comparison) -> str:
     if base is None:
         return f"{_outcome_text(policy, ours)}."
     theirs = named[base]
+    if isinstance(ours, Infeasible) and isinstance(theirs, Infeasible):
+        return f"Neither {_policy_name(policy)} nor {_policy_name(base)} has a plan."
     if isinstance(ours, Infeasible) or isinstance(theirs, Infeasible):
         return f"{_outcome_text(policy, ours)}; {_outcome_text(base, theirs)}."
     cost = _than(float(ours.usd), float(theirs.usd), "cheaper", "dearer")
@@ -258,10 +276,21 @@ def _compared(cost: tuple[str, int], time: tuple[str, int], base: str) -> str:
     return f"{dear} {'and' if cheap == fast else 'but'} {slow} than {base}"
 
 
+def against_text(value: float | Decimal, base: float | Decimal) -> str:
+    """Write `value` against `base` as a signed percentage; what no one would notice is `same`."""
+    return "same" if _change(value, base) == 0 else change_text(value, base)
+
+
+def _change(value: float | Decimal, base: float | Decimal) -> float:
+    """Return by which share of `base` a value is above it; 0 where that would be written as 0."""
+    change = float(value) / float(base) - 1 if base else 0.0
+    return 0.0 if abs(change) < _SAME else change
+
+
 def _than(value: float, base: float, less: str, more: str) -> tuple[str, int]:
     """Return `31 % cheaper` and whether that is better; no words where there is no difference."""
-    change = value / base - 1 if base else 0.0
-    if abs(change) < _SAME:
+    change = _change(value, base)
+    if not change:
         return "", 0
     return f"{share_text(abs(change))} {less if change < 0 else more}", -1 if change > 0 else 1
 

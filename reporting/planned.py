@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from placement.books import BookStamp
 from placement.engine.candidates import StepPlan
@@ -14,12 +15,17 @@ from placement.engine.taskgraph import TaskGraph
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was planned, for which goal, under which books."""
+    """What was planned, for which goal, under which books.
+
+    `from_file` names what of the goal nobody asked for and the workflow file states itself:
+    "objective", "deadline".
+    """
 
     graph: TaskGraph
     goal: Goal
     seed: int
     books: tuple[BookStamp, ...]
+    from_file: tuple[Literal["objective", "deadline"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,8 @@ def guarded(command: Callable[[], Any]) -> int:
     except typer.Abort:
         return 130
     except typer.TyperException as error:  # an option that does not exist, or takes another value
-        talk.print(error.format_message(), style="bold red", markup=False, soft_wrap=True)
+        said = error.format_message().replace("Value error, ", "").rstrip(".")
+        talk.print(f"{said}.", style="bold red", markup=False, soft_wrap=True)
         return 2
     return answer if isinstance(answer, int) else 0
 

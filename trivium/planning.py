@@ -64,8 +64,9 @@ def plan(
     from trivium import plans  # noqa: PLC0415  (numba: seconds that other commands need not wait)
 
     wanted = _wanted(objective, deadline, budget, seed)
-    if schedule is not None and not schedule.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {schedule.parent} for --schedule.")
+    plans.check_policies([policy])
+    if schedule is not None:
+        _check_output(schedule, file)
     source = plans.read(file, quantities.uploads(upload or []))
     raise typer.Exit(
         plans.plan(source, wanted, policy, schedule, all_steps=all_steps, as_json=as_json)
@@ -100,8 +101,19 @@ def compare(
     if "" in names:
         raise UserError(f'--policies takes names with commas between, not "{policies}".')
     wanted = _wanted(objective, deadline, budget, seed)
+    plans.check_policies(names)
     source = plans.read(file, quantities.uploads(upload or []))
     raise typer.Exit(plans.compare(source, wanted, names, as_json=as_json))
+
+
+def _check_output(path: Path, source: Path) -> None:
+    """Refuse a file that cannot or must not be written, before anything is planned."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; --schedule takes the name of a file.")
+    if path.resolve() == source.resolve():
+        raise UserError(f"--schedule would overwrite {source}; give it another name.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {path.parent} for --schedule.")
 
 
 def _wanted(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 from numba.core import event
 from rich.console import RenderableType
@@ -20,6 +21,7 @@ from placement.engine.compiled import to_ms
 from placement.engine.from_workflow import MACHINE
 from placement.engine.front import front
 from placement.engine.planner import Planner
+from placement.engine.policies import check_policy
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.read import read_graph
 from placement.engine.schedule import Schedule
@@ -53,13 +55,20 @@ class Source:
         With a budget and no objective, time is what counts.
         """
         by_budget: Objective | None = None if wanted.budget_usd is None else "time"
+        asked_for = wanted.objective or by_budget
         deadline_s = self.deadline_s if wanted.deadline_s is None else wanted.deadline_s
         goal = Goal(
-            wanted.objective or by_budget or self.objective,
+            asked_for or self.objective,
             None if deadline_s is None else to_ms(deadline_s),
             wanted.budget_usd,
         )
-        return Asked(self.graph, goal, wanted.seed, (self.prices.stamp, self.book.stamp))
+        from_file: list[Literal["objective", "deadline"]] = []
+        if asked_for is None and self.objective == "time":  # cost would be the objective anyway
+            from_file.append("objective")
+        if wanted.deadline_s is None and deadline_s is not None:
+            from_file.append("deadline")
+        books = (self.prices.stamp, self.book.stamp)
+        return Asked(self.graph, goal, wanted.seed, books, tuple(from_file))
 
     def planner(self) -> Planner:
         """Return a planner for the graph."""
@@ -74,6 +83,13 @@ def read(path: Path, uploads: Mapping[str, tuple[int, ...]]) -> Source:
         return Source(graph, "cost", None, prices, book)
     workflow = load_workflow(path.read_text("utf-8-sig"), path.name)
     return Source(graph, workflow.objective, workflow.deadline_s, prices, book)
+
+
+def check_policies(names: Iterable[str]) -> None:
+    """Refuse policies that do not exist. Raises UserError: one sentence."""
+    _, book = default_books()
+    for name in names:
+        check_policy(name, book)
 
 
 def plan(
@@ -156,10 +172,32 @@ def _print_json(data: Mapping[str, Any]) -> None:
 
 def _write(path: Path, schedule: Schedule) -> None:
     try:
-        path.write_text(json.dumps(schedule.to_json()) + "\n", encoding="utf-8")
+        with replacing(path) as file:
+            file.write(json.dumps(schedule.to_json()) + "\n")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
     say(f"wrote {path}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """Open a file that takes the place of another once all of it is written.
+
+    Whatever ends the writing before leaves what was there. What is no ordinary file, such as
+    /dev/stdout, is written as it is.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
+    target = path.resolve()  # a link stays one
+    begun = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with begun.open("w", encoding="utf-8") as file:
+            yield file
+        begun.replace(target)
+    finally:
+        begun.unlink(missing_ok=True)
 
 
 class _Clock:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from placement.books import PlatformBook, PriceBook
+from placement.books import InstanceType, PlatformBook, PriceBook
 from placement.engine.taskgraph import TaskGraph
 from placement.workflow import Platform
 
@@ -127,15 +127,11 @@ def compile_graph(graph: TaskGraph, prices: PriceBook, book: PlatformBook) -> Co
     files = _Files.of(graph, book)
     lambda_ms, lambda_usd, init_usd = _on_lambda(graph, files, sizes, prices, book)
     nodes = [book.instance(each.name) for each in types]
-    usable = [
-        int(node.memory_gib * _GIB) - int(book.value("node_reserved_mb")) * _MIB for node in nodes
-    ]
     pred_ptr, pred_idx = _rows(task.predecessors for task in graph.tasks)
     succ_ptr, succ_idx = _turned(pred_ptr, pred_idx)
-    cores = np.array([task.cores for task in graph.tasks], dtype=np.int64)
-    memory = np.array([task.memory_bytes for task in graph.tasks], dtype=np.int64)
-    vcpus = np.array([node.vcpu for node in nodes], dtype=np.int64)
-    node_memory = np.array(usable, dtype=np.int64)
+    cores = _ints(task.cores for task in graph.tasks)
+    memory = _ints(task.memory_bytes for task in graph.tasks)
+    vcpus, node_memory = _ints(node.vcpu for node in nodes), _node_memory(nodes, book)
     scale = book.value("trace_core_speed") / book.value("instance_core_speed")
     arrays = Arrays(
         pred_ptr=pred_ptr,
@@ -150,9 +146,7 @@ def compile_graph(graph: TaskGraph, prices: PriceBook, book: PlatformBook) -> Co
         file_parts=files.parts,
         cores=cores,
         memory=memory,
-        node_compute_ms=np.array(
-            [to_ms(task.runtime_s * scale) for task in graph.tasks], dtype=np.int64
-        ),
+        node_compute_ms=_ints(to_ms(task.runtime_s * scale) for task in graph.tasks),
         node_ok=_allowed_on_nodes(graph, types)
         & (cores[:, None] <= vcpus[None, :])
         & (memory[:, None] <= node_memory[None, :]),
@@ -166,37 +160,50 @@ def compile_graph(graph: TaskGraph, prices: PriceBook, book: PlatformBook) -> Co
         node_usd_per_ms=np.array(
             [float(prices.instance_usd_per_hour(each.name)) / 3_600_000 for each in types]
         ),
-        boot_ms=np.array([_boot_ms(each.platform, book) for each in types], dtype=np.int64),
-        task_start_ms=np.array(
-            [to_ms(book.value(f"{each.platform}_task_start_s")) for each in types], dtype=np.int64
-        ),
+        boot_ms=_ints(_boot_ms(each.platform, book) for each in types),
+        task_start_ms=_ints(to_ms(book.value(f"{each.platform}_task_start_s")) for each in types),
         lambda_init_usd=init_usd,
-        figures=np.array(
-            [
-                book.value("s3_get_s"),
-                book.value("s3_put_s"),
-                book.value("s3_requests_at_once"),
-                book.value("s3_thread_mb_per_s"),
-                float(prices.usd("s3_get")),
-                float(prices.usd("s3_put")),
-                float(prices.usd("ebs_gp3_gb_month") / prices.rule("month_s")) / 1000,
-                book.value("node_image_gb"),
-            ]
-        ),
-        limits=np.array(
-            [
-                to_ms(book.value("run_start_s")),
-                to_ms(book.value("run_end_s")),
-                to_ms(book.value("state_gap_s")),
-                to_ms(book.value("lambda_init_s")),
-                int(book.value("lambda_concurrency")),
-                int(book.value("lambda_scale_per_10_s")),
-                int(prices.rule("instance_minimum_s") * 1000),
-            ],
-            dtype=np.int64,
-        ),
+        figures=_figures(prices, book),
+        limits=_limits(prices, book),
     )
     return Compiled(graph, arrays, sizes, types)
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.array(list(values), dtype=np.int64)
+
+
+def _node_memory(nodes: Iterable[InstanceType], book: PlatformBook) -> Ints:
+    """Return what tasks may use of each node's memory (bytes)."""
+    reserved = int(book.value("node_reserved_mb")) * _MIB
+    return _ints(int(node.memory_gib * _GIB) - reserved for node in nodes)
+
+
+def _figures(prices: PriceBook, book: PlatformBook) -> Floats:
+    return np.array(
+        [
+            book.value("s3_get_s"),
+            book.value("s3_put_s"),
+            book.value("s3_requests_at_once"),
+            book.value("s3_thread_mb_per_s"),
+            float(prices.usd("s3_get")),
+            float(prices.usd("s3_put")),
+            float(prices.usd("ebs_gp3_gb_month") / prices.rule("month_s")) / 1000,
+            book.value("node_image_gb"),
+        ]
+    )
+
+
+def _limits(prices: PriceBook, book: PlatformBook) -> Ints:
+    times = ("run_start_s", "run_end_s", "state_gap_s", "lambda_init_s")
+    counts = ("lambda_concurrency", "lambda_scale_per_10_s")
+    return _ints(
+        [
+            *(to_ms(book.value(name)) for name in times),
+            *(int(book.value(name)) for name in counts),
+            int(prices.rule("instance_minimum_s") * 1000),
+        ]
+    )
 
 
 def _boot_ms(platform: Platform, book: PlatformBook) -> int:
@@ -250,15 +257,16 @@ class _Files:
             in_idx=in_idx,
             out_ptr=out_ptr,
             out_idx=out_idx,
-            in_bytes=_row_sums(in_ptr, size[in_idx]),
+            in_bytes=row_sums(in_ptr, size[in_idx]),
             in_count=np.diff(in_ptr),
-            in_parts=_row_sums(in_ptr, parts[in_idx]),
-            out_bytes=_row_sums(out_ptr, size[out_idx]),
-            out_parts=_row_sums(out_ptr, parts[out_idx]),
+            in_parts=row_sums(in_ptr, parts[in_idx]),
+            out_bytes=row_sums(out_ptr, size[out_idx]),
+            out_parts=row_sums(out_ptr, parts[out_idx]),
         )
 
 
-def _row_sums(ptr: Ints, values: Ints) -> Ints:
+def row_sums(ptr: Ints, values: Ints) -> Ints:
+    """Return the sum of each row's values; row i is from `ptr[i]` to `ptr[i + 1]`."""
     return np.diff(np.concatenate([[0], np.cumsum(values)])[ptr])
 
 

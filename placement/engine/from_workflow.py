@@ -104,9 +104,9 @@ def _check_size(
         named += tasks * (3 + 2 * sum(files for _, files in whole)) + shards
         if named > _MOST_NAMED:
             raise UserError(
-                f'step "{step.name}" of workflow "{workflow.name}" would have {tasks:,} tasks and '
-                f"{shards:,} output shards, too many to plan one by one; give smaller uploads or "
-                "lower shards_per_mb."
+                f'step "{step.name}" of workflow "{workflow.name}" would have {tasks:,} '
+                f"task{'' if tasks == 1 else 's'} and {shards:,} output shards, too many to plan "
+                "one by one; give smaller uploads or lower shards_per_mb."
             )
 
 

@@ -13,7 +13,8 @@ is said.
 6. The run would break its limit with all other tasks as they are.
 7. The tasks are on nodes that are up for other steps too, and to leave them saves less.
 8. A node of its own would cost more, since it has to boot.
-9. It would be cheaper, if a node were used well enough or at best.
+9. It would be cheaper: if a node were used well enough, or, where one task alone would use a node
+   so well, at best.
 
 Complexity: O(t + e) for each place of the third kind; t tasks, e edges.
 """
@@ -225,15 +226,30 @@ class Judge:
         if place.platform != "lambda" and group.paid_usd > 0:
             extra = self._hpc_usd if place.platform == "hpc" else 0.0
             fixed = place.least_requests_usd
-            return Clause(
-                "pays only where over {} of a node is used, boot included",
-                (share((least - fixed) / (group.paid_usd - fixed - extra)),),
-            )
+            needed = (least - fixed) / (group.paid_usd - fixed - extra)
+            if needed > self._use_alone(place):
+                return Clause(
+                    "pays only where over {} of a node is used, boot included", (share(needed),)
+                )
         saved = group.paid_usd - least
         return Clause(
             f"would save {{}} at most, {{}} of the run; {self._policy} does not take it",
             (usd(saved), share(saved / float(self._schedule.usd))),
         )
+
+    def _use_alone(self, place: Place) -> float:
+        """Return which share of a node a group of one task would use; 0 for more tasks.
+
+        How well many tasks use nodes depends on how many nodes they get.
+        """
+        if len(place.least_ms) > 1:
+            return 0.0
+        least_usd = float(place.least_usd.sum()) - place.least_requests_usd
+        up_ms = max(
+            float(self._prices.rule("instance_minimum_s") * 1000),
+            place.boot_ms + float(place.least_ms.max()),
+        )
+        return least_usd / (place.usd_per_ms * up_ms)
 
 
 def _more(value: float, base: float) -> float:

@@ -1,6 +1,7 @@
 """By how much a run would break its limit if a step's tasks were at another place.
 
-The limit is the deadline, or, where time is the objective, the makespan that the schedule reaches.
+The limit is the deadline, or, where time is the objective, the makespan that the schedule reaches:
+to be later than that is to be worse, with or without a deadline.
 """
 
 from __future__ import annotations
@@ -27,10 +28,8 @@ class Lateness:
         self._start = np.array([run.start_ms for run in runs], dtype=np.int64)
         self._end = np.array([run.end_ms for run in runs], dtype=np.int64)
         self._on_lambda = np.array([run.platform == "lambda" for run in runs])
-        self._has_deadline = goal.deadline_ms is not None
-        self._limit_ms = goal.deadline_ms
-        if goal.deadline_ms is None and goal.objective == "time":
-            self._limit_ms = schedule.makespan_ms
+        self._deadline_ms = goal.deadline_ms
+        self._limit_ms = schedule.makespan_ms if goal.objective == "time" else goal.deadline_ms
 
     def at_least(self, tasks: Ints, place: Place) -> Clause | None:
         """Say by how much the limit is broken whatever becomes of the other tasks; None: not.
@@ -44,10 +43,13 @@ class Lateness:
             return None
         in_time = self._least_run_ms(tasks, place, 0) <= self._limit_ms
         why = "boots too late" if place.boot_ms and in_time else "too slow"
-        late = ms(run_ms - self._limit_ms)
-        if self._has_deadline:
-            return Clause(f"{why}: at least {{}} past the deadline", (late,))
-        return Clause(f"{why}: the run would take at least {{}} longer", (late,))
+        if self._deadline_ms is not None and run_ms > self._deadline_ms:
+            return Clause(
+                f"{why}: at least {{}} past the deadline", (ms(run_ms - self._deadline_ms),)
+            )
+        return Clause(
+            f"{why}: the run would take at least {{}} longer", (ms(run_ms - self._limit_ms),)
+        )
 
     def as_planned(self, tasks: Ints, place: Place) -> Clause | None:
         """Say by how much the limit is broken with all other tasks as they are; None: not."""
@@ -61,8 +63,10 @@ class Lateness:
         late = int((ready + place.least_ms - self._latest_ms[tasks]).max())
         if late <= 0:
             return None
-        if self._has_deadline:
-            return Clause("all else as planned, {} past the deadline", (ms(late),))
+        run_ms = self._limit_ms + late
+        if self._deadline_ms is not None and run_ms > self._deadline_ms:
+            over = ms(run_ms - self._deadline_ms)
+            return Clause("all else as planned, {} past the deadline", (over,))
         return Clause("all else as planned, the run would take {} longer", (ms(late),))
 
     def _least_run_ms(self, tasks: Ints, place: Place, boot_ms: int) -> int:

@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from placement.engine.compiled import NEVER, Arrays, Floats, Ints
 from placement.engine.jit import bare, njit
-from placement.engine.on_nodes import RAMP_MS
 from placement.engine.timetable import NO_WORKER
 from placement.engine.transfers import is_there, moving_ms, new_table, put_there
 
@@ -30,6 +29,8 @@ from placement.engine.transfers import is_there, moving_ms, new_table, put_there
 LOOK_AT = 32
 # So many ready tasks that do not fit are looked past, in the hope that a smaller one fits.
 LOOK_PAST = 8
+# The time in which so many environments of a function may start as the ramp's limit says.
+RAMP_MS = 10_000
 
 
 class Work(NamedTuple):
@@ -209,7 +210,7 @@ def _new_state(w: Work) -> _State:
 
 
 @bare
-def _missing(w: Work, table: Ints, task: int, node: int, now: int) -> tuple[int, int, int]:
+def missing_inputs(w: Work, table: Ints, task: int, node: int, now: int) -> tuple[int, int, int]:
     """Return number, bytes and requests of a task's inputs that a node lacks (NO_WORKER: all)."""
     count, size, parts = 0, 0, 0
     for k in range(w.tasks[task, T_INS], w.tasks[task + 1, T_INS]):
@@ -222,7 +223,7 @@ def _missing(w: Work, table: Ints, task: int, node: int, now: int) -> tuple[int,
 
 
 @bare
-def _in_and_all_ms(w: Work, task: int, kind: int, count: int, size: int) -> tuple[int, int]:
+def times_on_node(w: Work, task: int, kind: int, count: int, size: int) -> tuple[int, int]:
     """Return how long bringing so many inputs takes on a type of node, and the whole task."""
     share = min(1.0, w.tasks[task, T_CORES] / w.kinds[kind, K_VCPUS])
     rate = min(w.figures[F_MB_PER_S], w.kinds[kind, K_MB_PER_S] * share)
@@ -237,8 +238,8 @@ def _in_and_all_ms(w: Work, task: int, kind: int, count: int, size: int) -> tupl
 
 @bare
 def _on_node_ms(w: Work, s: _State, task: int, node: int, kind: int) -> int:
-    count, size, _ = _missing(w, s.table, task, node, s.scalars[C_NOW])
-    return _in_and_all_ms(w, task, kind, count, size)[1]
+    count, size, _ = missing_inputs(w, s.table, task, node, s.scalars[C_NOW])
+    return times_on_node(w, task, kind, count, size)[1]
 
 
 @bare
@@ -363,12 +364,12 @@ def _best_node(w: Work, s: _State, task: int) -> int:
         node, looked = s.nodes[node, N_OLDER], looked + 1
     if best == NO_WORKER:
         return NO_WORKER
-    _, best_missing, _ = _missing(w, s.table, task, best, s.scalars[C_NOW])
+    _, best_missing, _ = missing_inputs(w, s.table, task, best, s.scalars[C_NOW])
     first = w.tasks[task, T_INS]
     for k in range(first, min(w.tasks[task + 1, T_INS], first + LOOK_AT)):
         node = s.last_with[w.links[k]]
         if node not in (NO_WORKER, best) and _has_room(w, s, task, node):
-            _, missing, _ = _missing(w, s.table, task, node, s.scalars[C_NOW])
+            _, missing, _ = missing_inputs(w, s.table, task, node, s.scalars[C_NOW])
             if missing < best_missing:
                 best, best_missing = node, missing
     return int(best)
@@ -407,8 +408,8 @@ def _node_usd_per_ms(w: Work, kind: int, data_bytes: int) -> float:
 @bare
 def _start_on_node(w: Work, s: _State, task: int, node: int) -> None:
     now, kind = s.scalars[C_NOW], s.nodes[node, N_TYPE]
-    count, size, parts = _missing(w, s.table, task, node, now)
-    in_ms, ms = _in_and_all_ms(w, task, kind, count, size)
+    count, size, parts = missing_inputs(w, s.table, task, node, now)
+    in_ms, ms = times_on_node(w, task, kind, count, size)
     start_ms = int(w.kinds[kind, K_START])
     s.tasks[task, S_START], s.tasks[task, S_STARTUP] = now, start_ms
     s.tasks[task, S_IN], s.tasks[task, S_END] = in_ms, now + ms

@@ -26,6 +26,7 @@ from placement.engine.compiled import (
     Floats,
     Ints,
     compile_graph,
+    row_sums,
     to_ms,
 )
 from placement.engine.ladder import RUNGS, build_ladder
@@ -141,7 +142,7 @@ class Places:
 
     @cached_property
     def _in_bytes(self) -> Ints:
-        return _row_sums(self._a.in_ptr, self._a.file_bytes[self._a.in_idx])
+        return row_sums(self._a.in_ptr, self._a.file_bytes[self._a.in_idx])
 
     # nodes
 
@@ -232,7 +233,7 @@ class Places:
 
     def _request_costs(self, a: Arrays) -> Floats:
         get_usd, put_usd = (float(self._prices.usd(name)) for name in ("s3_get", "s3_put"))
-        gets = _row_sums(a.in_ptr, a.file_parts[a.in_idx])
+        gets = row_sums(a.in_ptr, a.file_parts[a.in_idx])
         return np.asarray(gets * get_usd + a.out_parts * put_usd, dtype=np.float64)
 
     @cached_property
@@ -297,10 +298,6 @@ def surely_fetched(a: Arrays) -> Arrays:
     return a._replace(
         in_ptr=np.concatenate([[0], np.cumsum(kept)])[a.in_ptr], in_idx=a.in_idx[kept]
     )
-
-
-def _row_sums(ptr: Ints, values: Ints) -> Ints:
-    return np.diff(np.concatenate([[0], np.cumsum(values)])[ptr])
 
 
 def _only_on(platforms: tuple[Platform, ...]) -> Clause:

@@ -12,11 +12,11 @@ from placement.engine.bound import CostBound
 from placement.engine.compiled import Compiled, compile_graph
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.policies.registry import Baselines
-from placement.engine.refining.refiner import MOST_TASKS, Refiner
+from placement.engine.refining.refiner import Refiner
 from placement.engine.retiming import retimed
 from placement.engine.schedule import Schedule, make_schedule
 from placement.engine.search import Search, to_timetable
-from placement.engine.starts import Starts
+from placement.engine.starts import MOST_TASKS, Starts
 from placement.engine.taskgraph import TaskGraph
 from placement.engine.timetable import Timetable
 
@@ -25,7 +25,7 @@ OURS = "trivium"
 STRETCHES = (1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0)
 # Deadlines where there is none: what is still cheaper beyond takes days.
 WIDE_STRETCHES = (4.0, 16.0, 64.0)
-BEGINNINGS = 2  # schedules that the refinement goes on from, at the most
+BEGINNINGS = 4  # schedules that the refinement goes on from, at the most
 BUDGET_STEPS = 8  # halvings of the range of deadlines in which the budget is spent
 
 
@@ -132,7 +132,7 @@ class Planner:
         large = len(self._compiled.graph.tasks) > MOST_TASKS
         stretches = WIDE_STRETCHES[1:2] if large else WIDE_STRETCHES
         found = [self._for_deadline(int(shortest * stretch), seed) for stretch in stretches]
-        return min(found, key=lambda each: (each.usd, each.makespan_ms))
+        return min(found, key=_dearness)
 
     def _within_budget(self, goal: Goal, seed: int) -> Schedule | Infeasible:
         """Return the fastest schedule that costs no more than the budget.
@@ -171,23 +171,18 @@ class Planner:
         """Return the cheapest schedule found; the fastest where none keeps the deadline.
 
         The search, a fixed cluster and the fastest schedule are there to begin with. The
-        refinement goes on from the two cheapest of them, and all are compared in the end.
+        refinement goes on from the cheapest of them, and all are compared in the end.
         """
         key = (deadline_ms, seed)
         if key not in self._found:
-            begin = sorted(self._in_time(deadline_ms, seed), key=_rank)
-            share = 1 / len(begin[:BEGINNINGS])
-            both = list(begin)
-            for _, table in begin[:BEGINNINGS]:
-                better = self._refiner.refined(table, deadline_ms, seed, share)
-                if better is not table:
-                    both.append((self._account(better), better))
+            begin = sorted(self._in_time(deadline_ms, seed), key=_rank)[:BEGINNINGS]
+            tables = [table for _, table in begin]
+            better = self._refiner.refined(tables, deadline_ms, seed)
+            both = begin + [(self._account(table), table) for table in better]
             best, table = min(both, key=_rank)
             again = retimed(self._compiled, table, deadline_ms)
             if again is not table:
-                best = min(
-                    best, self._account(again), key=lambda each: (each.usd, each.makespan_ms)
-                )
+                best = min(best, self._account(again), key=_dearness)
             self._found[key] = best
         return self._found[key]
 
@@ -212,8 +207,12 @@ class Planner:
         return make_schedule(self._compiled, table, self._prices, self._book)
 
 
+def _dearness(schedule: Schedule) -> tuple[Decimal, int]:
+    return schedule.usd, schedule.makespan_ms
+
+
 def _rank(made: tuple[Schedule, Timetable]) -> tuple[Decimal, int]:
-    return made[0].usd, made[0].makespan_ms
+    return _dearness(made[0])
 
 
 def _too_early(deadline_ms: int, shortest_ms: int) -> Infeasible:

@@ -37,7 +37,8 @@ _WITH_UNIT = re.compile(rf"(?P<number>{_NUMBER}) ?(?P<unit>[A-Za-z]*)")
 def duration_s(text: str, what: str = "a duration") -> float:
     """Return the seconds of `5400`, `5400s`, `90m` or `1.5h`; above 0."""
     value = _with_unit(text, _SECONDS)
-    if value is None or not 0 < value <= _MOST_S:
+    _refuse_above(value, _MOST_S, "s", text, what)
+    if value is None or not value:
         raise _error(
             text, what, "is a number of seconds above 0, or one with s, m or h: 5400, 90m or 1.5h"
         )
@@ -47,7 +48,8 @@ def duration_s(text: str, what: str = "a duration") -> float:
 def size_bytes(text: str, what: str = "a size") -> int:
     """Return the bytes of `2GB` (10^9), `350MB`, `1.5GiB` (2^30) or plain bytes; above 0."""
     value = _with_unit(text, _BYTES)
-    if value is None or not 1 <= value <= _MOST_BYTES:
+    _refuse_above(value, _MOST_BYTES, "bytes", text, what)
+    if value is None or value < 1:
         raise _error(
             text, what, "is a number of bytes above 0, or one with a unit: 2GB, 350MB or 1.5GiB"
         )
@@ -58,7 +60,8 @@ def money_usd(text: str, what: str = "an amount of money") -> Decimal:
     """Return the USD of `2.50`, `$2.50` or `2.50 USD`; above 0."""
     number = text.strip().removeprefix("$").removesuffix("USD").strip()
     value = Decimal(number) if _PLAIN.fullmatch(number) else Decimal(0)
-    if not 0 < value <= _MOST_USD:
+    _refuse_above(value, _MOST_USD, "USD", text, what)
+    if not value:
         raise _error(text, what, "is a number of US dollars above 0, such as 2.50")
     return value
 
@@ -80,6 +83,11 @@ def _with_unit(text: str, units: Mapping[str, int]) -> Decimal | None:
     if found is None or found["unit"].lower() not in units:
         return None
     return Decimal(found["number"]) * units[found["unit"].lower()]
+
+
+def _refuse_above(value: Decimal | None, most: Decimal, unit: str, text: str, what: str) -> None:
+    if value is not None and value > most:
+        raise _error(text, what, f"may be {most:,} {unit} at the most")
 
 
 def _error(text: str, what: str, takes: str) -> UserError:

@@ -44,6 +44,8 @@ def _no_collection() -> Iterator[None]:
 def _graph_of(
     path: Path, raw: bytes, book: PlatformBook, uploads: Mapping[str, tuple[int, ...]]
 ) -> TaskGraph:
+    if not raw.strip():
+        raise UserError(f"{path.name} is empty; give a trace in WfFormat or a workflow file.")
     if _is_json(path, raw):
         data = parse(raw, path.name)
         if not (isinstance(data, dict) and "steps" in data and "workflow" not in data):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from placement.engine.compiled import NEVER, Compiled, Ints
-from placement.engine.on_nodes import RAMP_MS
+from placement.engine.listscheduler import RAMP_MS
 from placement.engine.timetable import NO_WORKER, Timetable
 from placement.engine.transfers import moving_ms
 

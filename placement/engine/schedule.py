@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -205,7 +205,8 @@ class _Accountant:
     def _environments(self) -> tuple[dict[int, str], list[Worker]]:
         """Return which environment runs which task, and the environments.
 
-        A warm task goes to the environment of its size that became free last.
+        A warm task goes to the environment of its size that became free last. Where the start of
+        an environment takes no time, warm and cold look alike, and a task is cold if none is free.
         """
         table, init_ms = self._table, int(self._compiled.arrays.limits[3])
         order = sorted(
@@ -218,11 +219,12 @@ class _Accountant:
         of_task: dict[int, str] = {}
         for start, _, task in order:
             size = int(table.size[task])
-            if table.startup_ms[task]:
+            at = None if table.startup_ms[task] else _free_last(free[size], start)
+            if at is None:
+                assert table.startup_ms[task] == init_ms
                 name = f"lambda-{len(used) + 1:05d}"
                 used[name] = [start, size, 0]
             else:
-                at = next(i for i in _downwards(free[size]) if free[size][i][0] <= start)
                 _, name = free[size].pop(at)
             of_task[task] = name
             used[name][2] = int(table.end_ms[task])
@@ -378,9 +380,11 @@ class _Accountant:
         return tuple(items)
 
 
-def _downwards(items: Sized) -> Iterable[int]:
-    """Return the positions from the last to the first."""
-    return range(len(items) - 1, -1, -1)
+def _free_last(environments: Sequence[tuple[int, str]], now: int) -> int | None:
+    """Return the position of the last one that is free by then; None: none is."""
+    return next(
+        (at for at in range(len(environments) - 1, -1, -1) if environments[at][0] <= now), None
+    )
 
 
 def _node_name(platform: Platform, node: int) -> str:

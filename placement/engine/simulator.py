@@ -36,6 +36,7 @@ from placement.engine.listscheduler import (
     L_INIT,
     L_RAMP,
     L_START,
+    RAMP_MS,
     T_CORES,
     T_INS,
     T_MEMORY,
@@ -43,11 +44,10 @@ from placement.engine.listscheduler import (
     T_PREDS,
     T_SUCCS,
     Work,
-    _in_and_all_ms,
-    _missing,
+    missing_inputs,
     pack,
+    times_on_node,
 )
-from placement.engine.on_nodes import RAMP_MS
 from placement.engine.timetable import NO_WORKER, Timetable
 from placement.engine.transfers import is_there, new_table, put_there
 
@@ -317,8 +317,8 @@ def _start_on_node(w: Work, s: _State, events: Events, node: int, now: int) -> N
         if s.nodes[node, N_CORES] < cores or s.nodes[node, N_MEMORY] < memory:
             return
         _pop(s.heap, s.queues, node)
-        count, size, parts = _missing(w, s.table, task, node, now)
-        in_ms, ms = _in_and_all_ms(w, task, kind, count, size)
+        count, size, parts = missing_inputs(w, s.table, task, node, now)
+        in_ms, ms = times_on_node(w, task, kind, count, size)
         start_ms = int(w.kinds[kind, K_START])
         s.tasks[task, S_START], s.tasks[task, S_STARTUP] = now, start_ms
         s.tasks[task, S_IN], s.tasks[task, S_END] = in_ms, now + ms

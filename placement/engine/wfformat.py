@@ -152,8 +152,9 @@ def _trace(checked: Checker, data: Any) -> _Trace:
     version = data.get("schemaVersion")
     if version not in VERSIONS:
         said = "missing" if version is None else shown(version)
+        number = "the number " if isinstance(version, int | float) else ""
         known = " and ".join(f'"{each}"' for each in VERSIONS)
-        raise checked.error(f"schemaVersion is {said}; {known} are read")
+        raise checked.error(f"schemaVersion is {number}{said}; the texts {known} are read")
     workflow = checked.part(data, "workflow", dict)
     specification = checked.part(workflow, "workflow.specification", dict)
     execution = checked.part(workflow, "workflow.execution", dict)

@@ -168,6 +168,37 @@ def test_the_schedule_of_every_policy_passes_the_independent_checker(
     assert schedule["cost_usd"] == done.data["cost_usd"]
 
 
+def test_a_schedule_that_is_not_written_to_its_end_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_text("before")
+
+    def interrupted() -> None:
+        with plans.replacing(path) as file:
+            file.write("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_schedule_goes_to_where_a_link_points_and_into_a_pipe(tmp_path: Path) -> None:
+    path, link, pipe = (tmp_path / name for name in ("schedule.json", "link", "pipe"))
+    link.symlink_to(path)
+    with plans.replacing(link) as file:
+        file.write("whole")
+    assert link.is_symlink()
+    assert path.read_text() == "whole"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with plans.replacing(pipe) as file:
+        file.write("whole")
+    assert os.read(reader, 100) == b"whole"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
 def test_a_workflow_file_is_planned_with_the_sizes_of_its_uploads(
     trivium: Run, tmp_path: Path
 ) -> None:
@@ -190,6 +221,10 @@ def test_a_workflow_file_states_its_goal_and_the_command_line_another(
     assert (own["objective"], own["deadline_s"]) == ("time", 7200)
     other = trivium(*words, "--objective", "cost", "--deadline", "1h").data
     assert (other["objective"], other["deadline_s"]) == ("cost", 3600)
+    within = trivium(*words, "--budget", "5").data
+    assert (within["objective"], within["deadline_s"]) == ("time", 7200)
+    said = " ".join(trivium(*words[:-1], "--objective", "cost").out.split())
+    assert "Goal: least cost, deadline 2h 00m (as the file states)." in said
 
 
 def test_a_budget_alone_asks_for_the_least_time(trivium: Run, small: Path) -> None:
@@ -255,7 +290,8 @@ def test_every_point_of_the_front_can_be_had_again(trivium: Run, small: Path) ->
     assert len(points) > 1
     assert figures == sorted(figures)
     assert [usd for _, usd in figures] == sorted((usd for _, usd in figures), reverse=True)
-    for point in (points[0], points[-1]):
+    assert len(set(figures)) == len({usd for _, usd in figures}) == len(points)
+    for point in points:
         words = ("--deadline", str(point["deadline_s"]), "--seed", str(point["seed"]), "--json")
         again = trivium("plan", small, *words).data
         for key in ("makespan_s", "cost_usd", "bound", "gap"):
@@ -276,6 +312,17 @@ def test_policies_are_compared_in_a_sentence_and_a_table(trivium: Run, small: Pa
     assert " the best fixed cluster" in " ".join(done.out.split())
     for policy in ("static-ec2", "all-lambda", "mashup", "heft"):
         assert policy in done.out
+
+
+@pytest.mark.parametrize("policies", ["trivium,best-of-all", "static-ec2:c6g.huge:2,trivium"])
+def test_a_policy_that_does_not_exist_is_refused_before_anything_is_planned(
+    trivium: Run, policies: str
+) -> None:
+    done = trivium("compare", "no-such-file.json", "--policies", policies)
+    refused(done)
+    assert "there is no " in done.err
+    assert "there are " in done.err
+    assert "no-such-file" not in done.err
 
 
 def test_a_comparison_as_json_says_which_policies_have_no_plan(trivium: Run, small: Path) -> None:
@@ -359,6 +406,7 @@ def test_what_is_no_json_is_refused_in_one_sentence(
         ("--policy", "[/red]"),
         ("--upload", "reads=2GB"),
         ("--schedule", "no/such/folder/out.json"),
+        ("--schedule", str(ROOT)),
         ("--nonsense",),
         ("another",),
     ],
@@ -385,6 +433,12 @@ def test_wrong_options_are_refused_in_one_sentence(
 )
 def test_wrong_commands_are_refused_in_one_sentence(trivium: Run, words: tuple[str, ...]) -> None:
     refused(trivium(*words))
+
+
+def test_a_schedule_does_not_overwrite_its_trace(trivium: Run, small: Path) -> None:
+    before = small.read_bytes()
+    refused(trivium("plan", small, "--schedule", small))
+    assert small.read_bytes() == before
 
 
 def test_a_type_without_a_price_is_refused_in_one_sentence(

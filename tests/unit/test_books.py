@@ -78,6 +78,13 @@ def test_prices_are_kept_to_the_digit() -> None:
     assert PRICES.instance_usd_per_hour("c7i.large") == Decimal("0.08925")
 
 
+def test_prices_that_are_older_than_the_others_say_so() -> None:
+    assert PRICES.instances["c7i.large"].date == "2026-07-20"
+    for name in ("c6a.large", "r7g.medium"):
+        assert PRICES.instances[name].date == "2026-01-19"
+        assert "031e72b6" in PRICES.instances[name].source
+
+
 def test_the_books_say_which_they_are() -> None:
     assert (PRICES.stamp.name, PRICES.stamp.region) == ("prices-us-east-1", "us-east-1")
     assert PRICES.stamp.date

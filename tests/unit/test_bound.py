@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from placement.books import default_books
 from placement.engine.bound import COARSE, FINE, CostBound, UnreachableError, cost_bound, time_bound
 from placement.engine.bounding import master
+from placement.engine.bounding.arrays import Floats
 from placement.engine.bounding.classes import _classified
 from placement.engine.bounding.nodes import alike, node_types, resource_weights
-from placement.engine.bounding.prices import PriceList
+from placement.engine.bounding.prices import PriceList, least_paid
 from placement.engine.bounding.scenario import Scenario
 from placement.engine.bounding.windows import windows_of
 from placement.engine.planner import Planner
@@ -280,6 +281,49 @@ def test_no_prices_whatever_prove_too_much(
     assert proven.usd + facts.constant_usd <= cost
 
 
+@given(graphs(), st.integers(0, 2**32), st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_a_task_pays_on_a_node_what_it_does_at_its_cheapest_moment(
+    graph: TaskGraph, seed: int, waits: bool
+) -> None:
+    only_ray = (Group("g", "map", ("ray",)),) * len(graph.groups)
+    facts = CostBound(replace(graph, groups=only_ray), PRICES, BOOK)._facts
+    last_ms = serial(graph, {0, 1, 2})[0] + 200_000
+    kinds = [kind for kind in facts.kinds if kind.platform == "ray"][:1]
+    windows = windows_of(facts, kinds, last_ms)
+    assert windows is not None
+    scenario = Scenario(facts, FINE, kinds, windows, last_ms)
+    grid, rng = scenario._grid, np.random.default_rng(seed)
+    fresh = np.exp(rng.normal(0, 1, grid.buckets))
+    aged = fresh + np.exp(rng.normal(0, 1, grid.buckets))
+    waiting = np.zeros((facts.pairs.count, grid.buckets + 1))
+    if waits:
+        waiting = np.ascontiguousarray(np.sort(rng.random(waiting.shape), axis=1)[:, ::-1]) / 100
+    much = rng.random(facts.tasks) < 0.5
+    places = replace(scenario._places, brings_much=much)
+    paid = least_paid(facts, places, grid, PriceList((fresh,), (aged,), waiting)).on_nodes
+
+    def through(price: Floats, since: Floats, until: Floats) -> Floats:
+        held: Floats = np.interp(until, grid.bounds, grid.summed(price))
+        return held - np.interp(since, grid.bounds, grid.summed(price))
+
+    (kind,), pairs = kinds, facts.pairs
+    for task in range(facts.tasks):
+        begin = np.linspace(places.begins[0][task], places.until[0][task], 100_001)
+        start, end = begin - kind.before_ms[task], begin + kind.main_ms[task]
+        price = aged if much[task] else fresh
+        due = facts.usd_per_ms[task] * (through(fresh, start, begin) + through(price, begin, end))
+        for at in range(pairs.into.ptr[task], pairs.into.ptr[task + 1]):
+            due += np.interp(start, grid.bounds, waiting[pairs.into.entries[at]])
+        for at in range(pairs.out_of.ptr[task], pairs.out_of.ptr[task + 1]):
+            got = np.interp(end, grid.bounds, waiting[pairs.out_of.entries[at]])
+            due -= pairs.weight[at] * got
+        least = due.min() + facts.own_get_usd[task]
+        # Between two of these moments it may be less by what a step adds to any part.
+        step = np.abs(np.diff(due)).max(initial=0.0)
+        assert least - step - 1e-12 <= paid[task] <= least + 1e-12
+
+
 def chains(count: int = 12, runtime_s: float = 90.0) -> TaskGraph:
     """Return chains of three tasks, all of whose heads read one large file."""
     shapes = []
@@ -392,6 +436,19 @@ def test_a_file_that_all_read_is_fetched_before_any_computes() -> None:
     tight = float(bound.cost(bound.least_makespan_ms + 500))
     core_usd_per_s = float(PRICES.instance_usd_per_hour("c6g.16xlarge")) / 64 / 3600
     assert tight > count * core_usd_per_s * (boot_s + fetch_s + 30)
+
+
+def test_a_file_that_one_task_reads_holds_its_cores_while_it_comes() -> None:
+    file_bytes, count = 5_000_000_000, 20
+    shapes = [Shape(30.0, 0, (), (file,), None) for file in range(count)]
+    graph = make_graph(shapes, (file_bytes,) * count, (("ray",),))
+    fetch_s = file_bytes / 1e6 / BOOK.value("s3_thread_mb_per_s")
+    core_usd_per_s = float(PRICES.instance_usd_per_hour("c6g.16xlarge")) / 64 / 3600
+    # However long the run may take, every task waits for its own.
+    bound = float(cost_bound(graph, PRICES, BOOK, 20_000_000)) - run_usd(1)
+    assert bound > count * core_usd_per_s * (fetch_s + 30)
+    makespan, cost = serial(graph, {0})
+    assert cost_bound(graph, PRICES, BOOK, makespan) <= cost
 
 
 def test_a_node_that_is_cheap_by_the_core_does_not_lend_its_price_to_a_faster_one() -> None:

@@ -283,6 +283,15 @@ def test_where_time_counts_a_slower_place_says_how_much_longer_the_run_would_tak
     )
 
 
+def test_where_time_counts_a_deadline_that_is_far_away_is_no_limit() -> None:
+    case = explained(graph_of(task("a", 4)), Goal("time", 20_000))
+    assert (
+        case.why("lambda", "512 MB arm64") == "too slow: the run would take at least 3.5 s longer"
+    )
+    # n2 is up at 21 s, and the run would end 3.1 s later.
+    assert case.why("ray", "n2") == "boots too late: at least 4.1 s past the deadline"
+
+
 def test_with_all_else_as_planned_a_slower_place_may_be_late_all_the_same() -> None:
     # The second task starts at 30 s on a node that could be up sooner: 9.1 s later is too late for
     # the deadline only because the second one is where it is.
@@ -334,13 +343,27 @@ def test_a_node_of_its_own_has_to_boot() -> None:
 
 
 def test_what_would_be_cheaper_in_full_use_says_how_full_a_node_must_be() -> None:
-    # One task on a node of two vCPUs, idle for most of the time that it is paid for.
-    graph = graph_of(task("a", 40), task("b", 40, 1), platforms=(PLATFORMS, PLATFORMS))
-    schedule = by_hand([(31, 0, 0), (21, 1, 0)], [("h4", 1, 400), ("n2", 1, 42)])
+    # Two tasks on a node of four vCPUs, idle for most of the time that it is paid for.
+    graph = graph_of(
+        *(task(name, 40) for name in "ab"), task("c", 40, 1), platforms=(PLATFORMS, PLATFORMS)
+    )
+    schedule = by_hand([(31, 0, 0), (31, 0, 0), (21, 1, 0)], [("h4", 1, 400), ("n2", 1, 42)])
     case = explained(graph, Goal("cost"), schedule=schedule)
-    used = 20.1 * 0.0011 / 2 / float(case.steps[0].run.usd)
+    used = 2 * 20.1 * 0.0011 / 2 / float(case.steps[0].run.usd)
     assert case.why("ray", "n2") == (
         f"pays only where over {used:.0%} of a node is used, boot included".replace("%", " %")
+    )
+
+
+def test_what_one_task_would_use_well_enough_is_said_to_be_passed_over() -> None:
+    # Half of n2 for 20.1 of 60 s is a sixth of it; it would pay from a fortieth on.
+    graph = graph_of(task("a", 40), task("c", 40, 1), platforms=(PLATFORMS, PLATFORMS))
+    schedule = by_hand([(31, 0, 0), (21, 1, 0)], [("h4", 1, 400), ("n2", 1, 42)])
+    case = explained(graph, Goal("cost"), schedule=schedule)
+    saved = float(case.steps[0].run.usd) - 20.1 * 0.0011 / 2
+    part = f"{saved / float(case.schedule.usd):.0%}".replace("%", " %")
+    assert case.why("ray", "n2") == (
+        f"would save ${saved:.3f} at most, {part} of the run; trivium does not take it"
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from rich.console import Console, RenderableType
@@ -25,9 +26,11 @@ from placement.workflow import PLATFORMS, Platform
 from reporting.plan_json import comparison_json, front_json, plan_json
 from reporting.plan_table import comparison_table, front_table, plan_table
 from reporting.plan_text import (
+    against_text,
     amount_text,
     clause_text,
     comparison_sentence,
+    goal_text,
     plan_headline,
     share_text,
     short_names,
@@ -150,6 +153,40 @@ def test_an_infeasible_plan_as_json_says_why() -> None:
     assert plan_headline(infeasible()) == "There is no plan for sample: the shortest takes 70 s."
 
 
+def test_what_no_one_would_notice_is_the_same() -> None:
+    assert against_text(1_000_400, 1_000_000) == "same"
+    assert against_text(1_000_600, 1_000_000) == "+0.1 %"
+    assert against_text(Decimal("0.9"), Decimal(1)) == "-10 %"
+
+
+def test_a_deadline_that_the_file_states_is_named_where_it_cannot_be_kept() -> None:
+    planned = infeasible()
+    stated = replace(planned, asked=replace(planned.asked, from_file=("deadline",)))
+    assert plan_headline(stated) == (
+        "There is no plan for sample with the deadline that its file states: "
+        "the shortest takes 70 s."
+    )
+
+
+@pytest.mark.parametrize(
+    ("goal", "from_file", "said"),
+    [
+        (Goal("cost"), (), "least cost"),
+        (Goal("cost", 300_000), (), "least cost, deadline 5m 00s"),
+        (Goal("time", None, Decimal("2.50")), (), "least time, budget $2.50"),
+        (
+            Goal("time", 300_000),
+            ("objective", "deadline"),
+            "least time (as the file states), deadline 5m 00s (as the file states)",
+        ),
+    ],
+)
+def test_the_goal_is_told_with_where_it_comes_from(
+    goal: Goal, from_file: tuple[Literal["objective", "deadline"], ...], said: str
+) -> None:
+    assert goal_text(replace(asked(sample_graph(), goal), from_file=from_file)) == said
+
+
 def test_a_budget_stands_in_the_json_as_a_decimal_string() -> None:
     goal = Goal("time", None, Decimal("2.50"))
     data = plan_json(Planned(asked(sample_graph(), goal), "heft", Infeasible("no")), 0)
@@ -222,7 +259,7 @@ def test_the_sentence_says_who_has_no_plan() -> None:
     for ours, theirs, said in (
         (plan, none, "trivium takes 1m 40s and costs $1.00; the best fixed cluster has no plan."),
         (none, plan, "trivium has no plan; the best fixed cluster takes 1m 40s and costs $1.00."),
-        (none, none, "trivium has no plan; the best fixed cluster has no plan."),
+        (none, none, "Neither trivium nor the best fixed cluster has a plan."),
     ):
         assert comparison_sentence(compared(("trivium", ours), ("static-ec2", theirs))) == said
 

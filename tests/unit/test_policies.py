@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 
 from placement.books import PlatformBook, PriceBook, default_books
 from placement.engine.compiled import Compiled, compile_graph
-from placement.engine.policies import POLICIES, Baselines, run_policy, static_ec2
+from placement.engine.policies import (
+    POLICIES,
+    Baselines,
+    check_policy,
+    run_policy,
+    static_ec2,
+)
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.policies.heft import ON_LAMBDA, ON_NODES
 from placement.engine.policies.mashup import placed_steps
@@ -152,6 +158,19 @@ def test_a_policy_that_does_not_exist_is_the_users_mistake(policy: str, says: st
     with pytest.raises(UserError) as error:
         baselines(wide(2)).run(policy, COST)
     assert says in str(error.value)
+    with pytest.raises(UserError) as at_once:
+        check_policy(policy, default_books()[1])
+    assert str(at_once.value) == str(error.value)
+
+
+@pytest.mark.parametrize("policy", ["trivium", *POLICIES, "static-ec2:c7g.xlarge:3"])
+def test_a_policy_that_exists_passes(policy: str) -> None:
+    check_policy(policy, default_books()[1])
+
+
+def test_of_a_family_that_is_offered_the_sizes_are_named() -> None:
+    with pytest.raises(UserError, match=r'type "c7gn.huge" in .*; there are c7gn.medium, .*\.$'):
+        check_policy("static-ec2:c7gn.huge:2", default_books()[1])
 
 
 # static-ec2
@@ -235,12 +254,12 @@ def test_what_cannot_be_kept_names_the_nearest_there_is() -> None:
     assert late.nearest is not None
     assert late.nearest.makespan_ms == fastest
     assert late.reason == (
-        f"static-ec2 takes {fastest / 1000:.3f} s at the least, and the deadline is 50.000 s"
+        f"static-ec2 takes {fastest / 1000:.3f} s at the least, and the deadline is 50 s"
     )
     dear = reason(found.run("static-ec2", Goal("time", budget_usd=Decimal("0.0001"))))
-    assert dear.startswith(f"static-ec2 costs {found.front[-1].usd:.6f} USD at the least, and the")
+    assert dear.startswith(f"static-ec2 costs ${found.front[-1].usd:.6f} at the least, and the")
     both = Goal("cost", deadline_ms=fastest, budget_usd=Decimal("0.0001"))
-    assert "to keep the deadline, and the budget is 0.0001 USD" in reason(
+    assert "to keep the deadline, and the budget is $0.0001" in reason(
         found.run("static-ec2", both)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +27,13 @@ from tests.unit.tiny_books import book_classes
 # The compiled code is compiled by the first example.
 quiet = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PRICES, BOOK = book_classes()
-EFFORT = 0.02
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_effort() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refiner, "TIMES_PER_TASK", 2_400)
+        yield
 
 
 def compiled(graph: TaskGraph) -> Compiled:
@@ -42,8 +49,14 @@ def violations(graph: Compiled, table: Timetable) -> list[str]:
     return check(None, written, books_of(PRICES, BOOK))
 
 
+def refine(
+    graph: Compiled, tables: list[Timetable], deadline_ms: int, seed: int = 0
+) -> list[Timetable]:
+    return Refiner(graph, PRICES, BOOK).refined(tables, deadline_ms, seed)
+
+
 def refined(graph: Compiled, table: Timetable, deadline_ms: int, seed: int = 0) -> Timetable:
-    return Refiner(graph, PRICES, BOOK).refined(table, deadline_ms, seed, EFFORT)
+    return next(iter(refine(graph, [table], deadline_ms, seed)), table)
 
 
 def chains(count: int, length: int, seconds: float) -> TaskGraph:
@@ -121,15 +134,25 @@ def test_tasks_that_each_have_a_node_share_nodes_afterwards() -> None:
     assert len(better.node_type) < 20
 
 
-def test_large_graphs_are_refined_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiner, "PART_TASKS", 6)
-    graph = compiled(chains(5, 6, 60.0))
+def test_graphs_too_large_to_anneal_as_a_whole_are_refined_in_parts() -> None:
+    graph = compiled(chains(24, 8, 60.0))
     table = each_on_its_own_node(graph)
     deadline = 3 * table.makespan_ms
     better = refined(graph, table, deadline)
     assert violations(graph, better) == []
     assert better.makespan_ms <= deadline
-    assert account(graph, better).usd < account(graph, table).usd
+    assert account(graph, better).usd < account(graph, table).usd / 2
+
+
+def test_of_several_schedules_the_cheapest_is_refined_further() -> None:
+    graph = compiled(chains(24, 8, 60.0))
+    dear = each_on_its_own_node(graph)
+    deadline = 3 * dear.makespan_ms
+    cheap = refined(graph, dear, deadline)
+    found = refine(graph, [dear, cheap], deadline)
+    assert [violations(graph, table) for table in found] == [[], []]
+    assert account(graph, found[0]).usd <= account(graph, cheap).usd
+    assert account(graph, found[0]).usd <= account(graph, found[1]).usd
 
 
 def test_a_schedule_without_nodes_is_left_as_it_is() -> None:

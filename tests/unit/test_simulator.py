@@ -319,6 +319,25 @@ def test_a_function_that_may_not_grow_takes_an_environment_that_becomes_free() -
     assert table.startup_ms[1] == 0
 
 
+@quiet
+@given(assignments())
+def test_environments_that_start_in_no_time_are_used_again_too(
+    drawn: tuple[TaskGraph, Assignment],
+) -> None:
+    table = played(*drawn, with_figures(lambda_init_s=0))
+    on_lambda_now = table.node == NO_WORKER
+    assert not table.startup_ms[on_lambda_now].any()
+
+
+def test_of_environments_that_start_in_no_time_no_more_are_made_than_run_at_once() -> None:
+    graph = graph_of(task("a", 2), task("b", 2), task("c", 2, after=(0, 1)))
+    book = with_figures(lambda_init_s=0)
+    compiled = compile_graph(graph, PRICES, book)
+    schedule = make_schedule(compiled, played(graph, on_lambda([2] * 3), book), PRICES, book)
+    workers = [run.worker for run in schedule.tasks]
+    assert workers == ["lambda-00001", "lambda-00002", "lambda-00002"]
+
+
 # mistakes
 
 

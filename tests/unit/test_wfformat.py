@@ -231,9 +231,15 @@ def test_a_task_may_read_what_it_writes() -> None:
 
 
 BAD = {
-    "no version": (lambda t: t.pop("schemaVersion"), 'schemaVersion is missing; "1.5" and "1.6"'),
-    "old version": (lambda t: t.update(schemaVersion="1.4"), 'schemaVersion is "1.4"; "1.5" and'),
-    "no text": (lambda t: t.update(schemaVersion=1.5), "schemaVersion is 1.5;"),
+    "no version": (
+        lambda t: t.pop("schemaVersion"),
+        'schemaVersion is missing; the texts "1.5" and "1.6"',
+    ),
+    "old version": (
+        lambda t: t.update(schemaVersion="1.4"),
+        'schemaVersion is "1.4"; the texts "1.5" and',
+    ),
+    "no text": (lambda t: t.update(schemaVersion=1.5), "schemaVersion is the number 1.5;"),
     "no workflow": (lambda t: t.pop("workflow"), "workflow is missing"),
     "a list": (lambda t: t.update(workflow=[]), r"workflow is \[\], not an object"),
     "no spec": (

@@ -67,8 +67,8 @@ class Classes:
     @property
     def mean_usd(self) -> float:
         """About what a class pays, in the mean: on nodes at a price of 1."""
-        main = np.max([plan.main_ms * plan.fits for plan in self.on_nodes], axis=0)
-        return float((self.usd_per_ms * main).sum()) / self.count
+        held = [(plan.before_ms + plan.main_ms) * plan.fits for plan in self.on_nodes]
+        return float((self.usd_per_ms * np.max(held, axis=0)).sum()) / self.count
 
 
 def classes_of(
@@ -76,8 +76,8 @@ def classes_of(
 ) -> Classes:
     """Put tasks together that have about the same windows, durations and costs; `most` classes."""
     of_task, count = _classified(facts, places, grid, most)
-    main_ms = _main_ms(places)
-    weight = facts.usd_per_ms * main_ms + 1e-15
+    held_ms = _held_ms(places)
+    weight = facts.usd_per_ms * held_ms + 1e-15
     whole = np.bincount(of_task, weight, count)
 
     def mean(values: Floats | Ints | Bools) -> Floats:
@@ -99,11 +99,11 @@ def classes_of(
         until = np.maximum(begins, total(places.until[number] * here) / those)
         before = total(supply.kind.before_ms * here) / those
         on_nodes.append(NodePlan(fits, begins, until, before, main))
-    mean_main = np.maximum(1e-9, mean(main_ms))
+    mean_held = np.maximum(1e-9, mean(held_ms))
     classes = Classes(
         count=count,
         brings_much=mean(places.brings_much) > _HALF,
-        usd_per_ms=total(facts.usd_per_ms * main_ms) / mean_main,
+        usd_per_ms=total(facts.usd_per_ms * held_ms) / mean_held,
         on_nodes=tuple(on_nodes),
         on_lambda=tuple(_lambda_plans(facts, places, of_task, count, mean)),
         lambda_begins=mean(places.lambda_begins),
@@ -133,10 +133,11 @@ def _with_fetches(classes: Classes, facts: Facts, places: Places) -> Classes:
 
     on_nodes = []
     for which, plan in enumerate(classes.on_nodes):
-        supply, until = places.supplies[which], places.until[which]
+        supply = places.supplies[which]
+        starts = places.until[which] - supply.kind.before_ms
         took = mean(supply.kind.fetch_ms[some])
         last = np.full(len(sets.file), supply.first_ms, dtype=np.int64)
-        latest = np.where(places.fits[which], until, supply.first_ms)
+        latest = np.where(places.fits[which], starts, supply.first_ms)
         np.maximum.at(last, sets.readers.owners(), latest[sets.readers.entries])
         begin = np.full(added, float(supply.first_ms))
         # On the first kind in any case: a class needs some place.
@@ -173,18 +174,19 @@ def _cheaper_on_nodes(facts: Facts, places: Places) -> Bools:
     of_task, size = facts.sets.of_task[in_set], len(facts.sets.file)
     fits = np.any(places.fits, axis=0)
     least = facts.on_lambda.usd.min(axis=1, initial=np.inf)
-    bare = np.where(fits, facts.usd_per_ms * _main_ms(places), np.inf)
+    bare = np.where(fits, facts.usd_per_ms * _held_ms(places), np.inf)
     on_lambda, on_nodes = (np.bincount(of_task, usd[in_set], size) for usd in (least, bare))
     found: Bools = np.isfinite(on_nodes) & (on_nodes * _WORTH_A_NODE < on_lambda)
     return found
 
 
-def _main_ms(places: Places) -> Ints:
-    """Return each task's main part on the first kind that it fits; 0 where it fits none."""
+def _held_ms(places: Places) -> Ints:
+    """Return for how long each task holds the first kind that it fits; 0 where it fits none."""
     found = np.zeros(len(places.brings_much), dtype=np.int64)
     for number in range(len(places.supplies) - 1, -1, -1):
         fits = places.fits[number]
-        found[fits] = places.supplies[number].kind.main_ms[fits]
+        kind = places.supplies[number].kind
+        found[fits] = (kind.before_ms + kind.main_ms)[fits]
     return found
 
 
@@ -194,11 +196,11 @@ def _classified(facts: Facts, places: Places, grid: Grid, most: int) -> tuple[In
     Classes are split in two until there are `most`, always the one whose tasks differ most, by what
     they are worth.
     """
-    main = _main_ms(places).astype(np.float64)
+    held = _held_ms(places).astype(np.float64)
     took = facts.on_lambda.ms
     fits_lambda = took <= (places.windows.latest_ms - places.lambda_begins)[:, None]
     cost = np.where(fits_lambda, facts.on_lambda.usd, np.inf).min(axis=1, initial=np.inf)
-    worth = facts.usd_per_ms * main + 1e-15
+    worth = facts.usd_per_ms * held + 1e-15
     ratio = np.log(np.clip(cost / worth, 1e-9, 1e9))
     alike = facts.group.copy()
     for fits in (*places.fits, np.isfinite(cost), places.brings_much):
@@ -207,7 +209,7 @@ def _classified(facts: Facts, places: Places, grid: Grid, most: int) -> tuple[In
         [
             places.lambda_begins / grid.step,
             places.windows.latest_ms / grid.step,
-            main / grid.step,
+            held / grid.step,
             ratio / _COST_STEP,
         ]
     )

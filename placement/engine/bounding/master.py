@@ -293,10 +293,11 @@ class Master:
         usd = classes.usd_per_ms[those] / self._unit_usd
         columns = self._chosen_count + np.arange(len(those))
         row = 2 * self._k * number
-        self._use(row, columns, begins, ends, usd)
+        starts = begins - plan.before_ms[those]
+        self._use(row, columns, starts, ends, usd)
         much = classes.brings_much[those]
         self._use(row + self._k, columns[much], begins[much], ends[much], usd[much])
-        return self._end_columns(those, begins - plan.before_ms[those], ends, np.zeros(len(those)))
+        return self._end_columns(those, starts, ends, np.zeros(len(those)))
 
     def _use(self, row: int, columns: Ints, begins: Floats, ends: Floats, usd: Floats) -> None:
         """Use core time from one moment to another."""
@@ -452,11 +453,12 @@ class Master:
         every = np.broadcast_to(bounds, (len(those), len(bounds)))
         begins = np.concatenate([every, every - main, every + before, low, high], axis=1)
         begins = np.clip(begins, low, high)
-        usd = np.zeros(begins.shape)
+        paid = self._grid.summed(prices.fresh[number])
+        usd = np.interp(begins, bounds, paid) - np.interp(begins - before, bounds, paid)
         for level, price in ((False, prices.fresh[number]), (True, prices.aged[number])):
             at, paid = classes.brings_much[those] == level, self._grid.summed(price)
             until = np.interp(begins[at] + main[at], bounds, paid)
-            usd[at] = until - np.interp(begins[at], bounds, paid)
+            usd[at] += until - np.interp(begins[at], bounds, paid)
         usd *= classes.usd_per_ms[those, None]
         return begins, usd + self._waiting_usd(those, begins - before, begins + main, prices)
 

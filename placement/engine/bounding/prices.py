@@ -97,6 +97,13 @@ class _Grid(NamedTuple):
     step: float
 
 
+class _Price(NamedTuple):
+    """A price by bucket, and its integral from the beginning to every bound."""
+
+    price: Floats
+    summed: Floats
+
+
 def least_paid(facts: Facts, places: Places, grid: Grid, prices: PriceList) -> Paid:
     """Return what every task pays at the least."""
     waiting, axis = _waiting(facts.pairs, prices.waiting), _Grid(grid.bounds, grid.step)
@@ -180,7 +187,8 @@ def _fetches(facts: Facts, places: Places, grid: Grid, prices: PriceList) -> Flo
     sets, size = facts.sets, len(facts.sets.file)
     paid = np.full(size, np.inf)
     for number, supply in enumerate(places.supplies):
-        latest = np.where(places.fits[number], places.until[number], -NEVER)
+        starts = places.until[number] - supply.kind.before_ms
+        latest = np.where(places.fits[number], starts, -NEVER)
         last = np.full(size, -NEVER, dtype=np.int64)
         np.maximum.at(last, sets.readers.owners(), latest[sets.readers.entries])
         took = supply.kind.fetch_ms.astype(np.int64)  # whole ms, rounded down
@@ -234,21 +242,27 @@ def _pay_on_nodes(
     for task in range(fits.shape[0]):
         if not fits[task]:
             continue
-        cost = aged if brings_much[task] else fresh
-        first, last = float(begins[task]), float(until[task])
+        first, last, early = float(begins[task]), float(until[task]), float(before[task])
         if w.price.shape[0] == 0:
-            price = aged_price if brings_much[task] else fresh_price
-            least = _cheapest(bounds, price, cost, float(main[task]), first, last)
+            young = _Price(fresh_price, fresh)
+            if brings_much[task]:
+                old = _Price(aged_price, aged)
+                least = _cheapest(bounds, young, old, early, float(main[task]), first, last)
+            else:
+                held = early + main[task]
+                least = _cheapest(bounds, young, young, 0.0, held, first - early, last - early)
             paid[task] = min(paid[task], usd_per_ms[task] * least)
             continue
+        cost = aged if brings_much[task] else fresh
         _add_prices(w, task, pays, is_paid)
         count = _meetings(bounds, 0.0, first, last, moments, 0)
         count = _meetings(bounds, float(main[task]), first, last, moments, count)
-        count = _meetings(bounds, -float(before[task]), first, last, moments, count)
+        count = _meetings(bounds, -early, first, last, moments, count)
         for begin in moments[:count]:
-            end = begin + main[task]
-            usd = usd_per_ms[task] * (_at(grid, cost, end) - _at(grid, cost, begin))
-            usd += _at(grid, pays, begin - before[task]) - _at(grid, is_paid, end)
+            start, end = begin - early, begin + main[task]
+            held = _at(grid, cost, end) - _at(grid, cost, begin)
+            held += _at(grid, fresh, begin) - _at(grid, fresh, start)
+            usd = usd_per_ms[task] * held + _at(grid, pays, start) - _at(grid, is_paid, end)
             paid[task] = min(paid[task], usd)
 
 
@@ -325,14 +339,23 @@ def _meetings(
 
 @njit(cache=True)
 def _cheapest(
-    bounds: Floats, price: Floats, summed: Floats, main: float, first: float, last: float
+    bounds: Floats,
+    young: _Price,
+    old: _Price,
+    before: float,
+    main: float,
+    first: float,
+    last: float,
 ) -> float:
-    """Return the least price of `main` ms that begin in a window; `summed` integrates the price."""
-    least, at_begin, at_end = np.inf, 0, 0
-    for turn in range(2):
-        # First the begins that meet a bound, then the ends that do; both in the order of time.
-        offset = main if turn else 0.0
-        at_begin = at_end = 0
+    """Return the least sum of prices of `before` ms and then `main` ms, which begin in a window.
+
+    The first of them are paid at the price of a young node, the others at that of an `old` one.
+    """
+    least, last_bucket = np.inf, bounds.shape[0] - 2
+    for turn in range(3 if before > 0 else 2):
+        # What begins, ends, and starts with a bound; each in the order of time.
+        offset = 0.0 if turn == 0 else main if turn == 1 else -before
+        at_start = at_begin = at_end = 0
         for k in range(-1, bounds.shape[0] + 1):
             if k < 0:
                 begin = first
@@ -340,13 +363,24 @@ def _cheapest(
                 begin = min(last, max(first, bounds[k] - offset))
             else:
                 begin = last
-            while at_begin < bounds.shape[0] - 2 and bounds[at_begin + 1] < begin:
+            while at_begin < last_bucket and bounds[at_begin + 1] < begin:
                 at_begin += 1
-            while at_end < bounds.shape[0] - 2 and bounds[at_end + 1] < begin + main:
+            while at_end < last_bucket and bounds[at_end + 1] < begin + main:
                 at_end += 1
-            low = summed[at_begin] + price[at_begin] * (begin - bounds[at_begin])
-            high = summed[at_end] + price[at_end] * (begin + main - bounds[at_end])
-            least = min(least, high - low)
+            due = _until(bounds, old, at_end, begin + main)
+            due -= _until(bounds, old, at_begin, begin)
+            if before > 0:
+                while at_start < last_bucket and bounds[at_start + 1] < begin - before:
+                    at_start += 1
+                due += _until(bounds, young, at_begin, begin)
+                due -= _until(bounds, young, at_start, begin - before)
+            least = min(least, due)
             if begin >= last:
                 break
     return least
+
+
+@njit(cache=True)
+def _until(bounds: Floats, price: _Price, bucket: int, time: float) -> float:
+    """Return the integral of a price up to a time in a bucket."""
+    return float(price.summed[bucket] + price.price[bucket] * (time - bounds[bucket]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from placement.engine.bounding.arrays import Bools, Floats
+from placement.engine.bounding.arrays import NEVER, Bools, Floats
 from placement.engine.bounding.classes import classes_of
 from placement.engine.bounding.facts import Facts, NodeKind
 from placement.engine.bounding.leases import Family, Grid, Supply, affordable, families_of
@@ -144,19 +144,23 @@ class Scenario:
     def _much(self) -> Bools:
         """Mark the tasks that bring so much that it is worth prices of its own.
 
-        The threshold is the one at which threshold times work is greatest.
+        The threshold is the one at which threshold times work is greatest. What they hold their own
+        cores for to bring it does not count: that they pay anyhow.
         """
         facts, none = self._facts, np.zeros(self._facts.tasks, dtype=np.bool_)
         if not self._kinds:
             return none
         kind = self._kinds[0]
         work = facts.usd_per_ms * np.where(self._windows.on_node & kind.fits, kind.main_ms, 0)
-        order = np.argsort(-kind.age_ms, kind="stable")
-        gain = kind.age_ms[order] * np.cumsum(work[order])
-        threshold = kind.age_ms[order][int(gain.argmax())]
+        brings_ms = kind.age_ms - kind.before_ms
+        order = np.argsort(-brings_ms, kind="stable")
+        gain = brings_ms[order] * np.cumsum(work[order])
+        threshold = brings_ms[order][int(gain.argmax())]
         if threshold < (self._last_ms - facts.run_start_ms) * _SHORT_FETCH:
             return none
-        much: Bools = (kind.age_ms >= threshold) & self._windows.on_node & kind.fits
+        fits = self._windows.on_node & kind.fits
+        least_ms = kind.age_ms[fits & (brings_ms >= threshold)].min(initial=NEVER)
+        much: Bools = fits & (kind.age_ms >= least_ms)
         return much
 
     def _aged_ms(self, kind: NodeKind) -> float:
@@ -277,7 +281,7 @@ class Scenario:
         fits = np.any(self._places.fits, axis=0)
         kind = self._kinds[0]
         idle = 1 + 2 * kind.boot_ms / max(1.0, horizon - kind.boot_ms)
-        on_node = facts.usd_per_ms * kind.main_ms * idle * _MARGIN
+        on_node = facts.usd_per_ms * (kind.before_ms + kind.main_ms) * idle * _MARGIN
         on_lambda = facts.on_lambda.usd.min(axis=1, initial=np.inf)
         return float(np.minimum(on_node, on_lambda)[fits].sum())
 

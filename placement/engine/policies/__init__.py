@@ -4,6 +4,6 @@
 and all are judged by one simulator.
 """
 
-from placement.engine.policies.registry import POLICIES, Baselines, run_policy
+from placement.engine.policies.registry import POLICIES, Baselines, check_policy, run_policy
 
-__all__ = ["POLICIES", "Baselines", "run_policy"]
+__all__ = ["POLICIES", "Baselines", "check_policy", "run_policy"]

@@ -128,13 +128,8 @@ class Clusters:
 
     def column(self, name: str) -> int:
         """Return the column of a Ray node type. Raises UserError where it is not offered."""
-        for kind in self._columns("ray"):
-            if self.name(kind) == name:
-                return kind
-        raise UserError(
-            f'there is no Ray node type "{name}" in {self.book.stamp.name}; '
-            f"there are {', '.join(self.book.ray_types)}."
-        )
+        check_ray_type(name, self.book)
+        return next(kind for kind in self._columns("ray") if self.name(kind) == name)
 
     def name(self, kind: int) -> str:
         """Return a node type's name."""
@@ -163,3 +158,14 @@ class Clusters:
         network = min(a.node_mb_per_s[kind], a.figures[3] * a.vcpus[kind] / a.cores.min())
         memory = min(a.node_memory[kind], a.vcpus[kind] * (a.memory / a.cores).max())
         return float(a.node_usd_per_ms[kind]), -float(network), -float(memory)
+
+
+def check_ray_type(name: str, book: PlatformBook) -> None:
+    """Refuse a type that is not offered for Ray nodes. Raises UserError: one sentence."""
+    if name in book.ray_types:
+        return
+    family = name.partition(".")[0]
+    same = [each for each in book.ray_types if each.partition(".")[0] == family]
+    families = dict.fromkeys(each.partition(".")[0] for each in book.ray_types)
+    has = ", ".join(same) if same else f"sizes of {', '.join(families)}"
+    raise UserError(f'there is no Ray node type "{name}" in {book.stamp.name}; there are {has}.')

@@ -40,13 +40,12 @@ class Goal:
         if self.deadline_ms is not None and self._late_ms(nearest.makespan_ms):
             return Infeasible(
                 f"{policy} takes {nearest.makespan_ms / 1000:.3f} s at the least, and the "
-                f"deadline is {self.deadline_ms / 1000:.3f} s",
+                f"deadline is {self.deadline_ms / 1000:g} s",
                 nearest,
             )
         within = "" if self.deadline_ms is None else " to keep the deadline"
         return Infeasible(
-            f"{policy} costs {usd:.6f} USD at the least{within}, and the budget is "
-            f"{self.budget_usd} USD",
+            f"{policy} costs ${usd:.6f} at the least{within}, and the budget is ${self.budget_usd}",
             nearest,
         )
 

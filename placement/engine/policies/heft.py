@@ -49,8 +49,8 @@ from placement.engine.listscheduler import (
     T_OUTS,
     T_PREDS,
     Work,
-    _in_and_all_ms,
-    _missing,
+    missing_inputs,
+    times_on_node,
 )
 from placement.engine.policies.sizes import fastest_sizes
 from placement.engine.simulator import Assignment
@@ -172,7 +172,7 @@ def _mean_on_nodes(
     if where[task] & ON_NODES:
         for y in range(kinds.shape[0]):
             if w.fits[task, kinds[y]]:
-                in_ms, all_ms = _in_and_all_ms(w, task, kinds[y], count, size)
+                in_ms, all_ms = times_on_node(w, task, kinds[y], count, size)
                 nodes += counts[y]
                 total += counts[y] * (all_ms if whole else in_ms)
     return nodes, total
@@ -269,7 +269,7 @@ def _best_node(w: Work, p: _Plan, task: int, ready: int) -> tuple[int, int, int,
     """Return the node on which a task ends first, its start and end there, its transfer in."""
     best, best_start, best_end, best_in = NO_WORKER, NEVER, NEVER, 0
     cores, memory = w.tasks[task, T_CORES], w.tasks[task, T_MEMORY]
-    every, every_bytes, _ = _missing(w, p.table, task, NO_WORKER, 0)
+    every, every_bytes, _ = missing_inputs(w, p.table, task, NO_WORKER, 0)
     # Many nodes lack the same: the last answers are kept.
     kind, fits, all_in, all_ms = NO_WORKER, False, 0, 0
     lacked, lacked_bytes, some_in = -1, 0, 0
@@ -277,7 +277,7 @@ def _best_node(w: Work, p: _Plan, task: int, ready: int) -> tuple[int, int, int,
         if p.places[node, V_KIND] != kind:
             kind, lacked = p.places[node, V_KIND], -1
             fits = w.fits[task, kind]
-            all_in, all_ms = _in_and_all_ms(w, task, kind, every, every_bytes)
+            all_in, all_ms = times_on_node(w, task, kind, every, every_bytes)
         if not fits:
             continue
         helps = p.places[node, V_HELPS] == task
@@ -293,10 +293,10 @@ def _best_node(w: Work, p: _Plan, task: int, ready: int) -> tuple[int, int, int,
         for _ in range(2 if helps else 0):
             if start + ms >= best_end:
                 break
-            count, size, _ = _missing(w, p.table, task, node, start)
+            count, size, _ = missing_inputs(w, p.table, task, node, start)
             if count != lacked or size != lacked_bytes:
                 lacked, lacked_bytes = count, size
-                some_in, _ = _in_and_all_ms(w, task, kind, count, size)
+                some_in, _ = times_on_node(w, task, kind, count, size)
             in_ms, ms = some_in, all_ms - all_in + some_in
             later = _fit(p.steps, first, used, start, ms, cores, memory)
             if later == start:

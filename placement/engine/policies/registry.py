@@ -8,7 +8,7 @@ from functools import cached_property
 from placement.books import PlatformBook, PriceBook
 from placement.engine.compiled import Compiled
 from placement.engine.policies.all_lambda import all_lambda
-from placement.engine.policies.clusters import Clusters
+from placement.engine.policies.clusters import Clusters, check_ray_type
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.policies.heft_mixed import heft_mixed
 from placement.engine.policies.mashup import mashup
@@ -26,7 +26,7 @@ from placement.errors import UserError
 
 STATIC, ALL_LAMBDA, MASHUP, HEFT = "static-ec2", "all-lambda", "mashup", "heft"
 POLICIES = (STATIC, ALL_LAMBDA, MASHUP, HEFT)
-_ALSO = ("trivium", *POLICIES, f"{STATIC}:TYPE:N")
+_NAMED = ("trivium", *POLICIES)
 
 
 def run_policy(
@@ -58,8 +58,8 @@ class Baselines:
             return self._static(goal)
         if name in {MASHUP, HEFT}:
             return self._beside_lambda(name, goal)
-        kind, nodes = self._one_cluster(name)
-        return one_cluster(self.clusters, name, kind, nodes, goal)
+        kind, nodes = _one_cluster(name)
+        return one_cluster(self.clusters, name, self.clusters.column(kind), nodes, goal)
 
     @cached_property
     def clusters(self) -> Clusters:
@@ -84,15 +84,26 @@ class Baselines:
         run = mashup if name == MASHUP else heft_mixed
         return run(self.clusters, point, name, goal)
 
-    def _one_cluster(self, name: str) -> tuple[int, int]:
-        policy, *words = name.split(":")
-        if policy != STATIC or not words:
-            raise UserError(f'there is no policy "{name}"; there are {", ".join(_ALSO)}.')
-        if len(words) != 2 or not words[1].isdecimal():  # noqa: PLR2004  (TYPE and N)
-            raise UserError(f'the policy "{name}" is not {STATIC}:TYPE:N with a number of nodes.')
-        nodes = int(words[1])
-        if not 1 <= nodes <= MOST_NODES:
-            raise UserError(
-                f'the policy "{name}" has {nodes} nodes; 1 to {MOST_NODES} are possible.'
-            )
-        return self.clusters.column(words[0]), nodes
+
+def check_policy(name: str, book: PlatformBook) -> None:
+    """Refuse a policy that does not exist, before anything is planned.
+
+    Raises UserError: one sentence, with those that there are.
+    """
+    if name not in _NAMED:
+        kind, _ = _one_cluster(name)
+        check_ray_type(kind, book)
+
+
+def _one_cluster(name: str) -> tuple[str, int]:
+    """Return type and number of the nodes of `static-ec2:TYPE:N`."""
+    policy, *words = name.split(":")
+    if policy != STATIC or not words:
+        there = ", ".join((*_NAMED, f"{STATIC}:TYPE:N"))
+        raise UserError(f'there is no policy "{name}"; there are {there}.')
+    if len(words) != 2 or not words[1].isdecimal():  # noqa: PLR2004  (TYPE and N)
+        raise UserError(f'the policy "{name}" is not {STATIC}:TYPE:N with a number of nodes.')
+    kind, nodes = words[0], int(words[1])
+    if not 1 <= nodes <= MOST_NODES:
+        raise UserError(f'the policy "{name}" has {nodes} nodes; 1 to {MOST_NODES} are possible.')
+    return kind, nodes

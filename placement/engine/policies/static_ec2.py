@@ -24,7 +24,7 @@ import numpy as np
 
 from placement.engine.compiled import NEVER
 from placement.engine.jit import njit
-from placement.engine.listscheduler import T_CORES, T_PREDS, Work, _in_and_all_ms
+from placement.engine.listscheduler import T_CORES, T_PREDS, Work, times_on_node
 from placement.engine.policies.clusters import Clusters
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.timetable import NO_WORKER, Timetable
@@ -214,7 +214,7 @@ def _least(w: Work, kind: int) -> tuple[int, int]:
     n, core_ms, longest_ms = w.tasks.shape[0] - 1, 0, 0
     end = np.zeros(n, np.int64)
     for task in range(n):
-        _, ms = _in_and_all_ms(w, task, kind, 0, 0)
+        _, ms = times_on_node(w, task, kind, 0, 0)
         core_ms += w.tasks[task, T_CORES] * ms
         for k in range(w.tasks[task, T_PREDS], w.tasks[task + 1, T_PREDS]):
             end[task] = max(end[task], end[w.links[k]])

@@ -1,4 +1,4 @@
-"""Turns a draft into times: every task as early as its predecessors and its node's slots allow.
+"""Turns drafts into times: every task as early as its predecessors and its node's slots allow.
 
 Then every lease is begun as late as its tasks can still end when they did, and the tasks are taken
 up once more: so a lease is not held for a first task that could as well come later. Both passes are
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.engine.compiled import NEVER, Floats, Ints
-from placement.engine.jit import bare
+from placement.engine.compiled import NEVER, Ints
+from placement.engine.jit import bare, njit
 from placement.engine.refining.problem import (
     D_ALL,
     D_IN,
@@ -27,11 +27,11 @@ from placement.engine.refining.problem import (
     K_START,
     K_VCPUS,
     L_GAP,
+    L_LAST,
     L_MINIMUM,
     L_START,
     ON_LAMBDA,
     ON_NODES,
-    T_DUE,
     T_GROUP,
     T_INS,
     T_OUTS,
@@ -40,7 +40,7 @@ from placement.engine.refining.problem import (
     T_OWN_FILES,
     T_OWN_PARTS,
     T_PREDS,
-    T_RELEASE,
+    T_SUCCS,
     Problem,
 )
 from placement.engine.timetable import NO_WORKER
@@ -48,11 +48,12 @@ from placement.engine.transfers import moving_ms
 
 
 class Draft(NamedTuple):
-    """Which task runs where, and in which order they are taken up.
+    """Where some tasks run, their part of the graph, and in which order they are taken up.
 
-    `order` (t) has every task after its predecessors, `position` (t) is its inverse; `place` (t)
-    is a lease or, from -1 downwards, a size of Lambda; `kind` (l) a lease's type; `tasks_on` (l)
-    the number of its tasks.
+    `order` (m) has every task of the part after its predecessors, `position` (t) is its inverse and
+    NO_WORKER for all other tasks; `place` (t) is a lease or, from -1 downwards, a size of Lambda;
+    `kind` (l) a lease's type; `tasks_on` (l) the number of its tasks; `leases` those of the part.
+    All tasks of a lease belong to one part.
     """
 
     order: Ints
@@ -60,15 +61,18 @@ class Draft(NamedTuple):
     place: Ints
     kind: Ints
     tasks_on: Ints
+    leases: Ints
 
 
 class Times(NamedTuple):
     """What decoding works with, and what comes of it; whole ms.
 
-    `tasks` (t, columns S_*); `before` (t, c) the tasks that held its slots before it; `leases`
-    (l, columns N_*); `free` and `last` (l, v): from when on a slot is free, and whose it was last;
-    `there` (slots, 3) a hash table of files on leases: key, since when, and in which pass it was
-    noted; `used` (g, 2) likewise; `passes` (1) how many there were.
+    `tasks` (t, columns S_*): those outside of a part stay as they are, and S_DUE is when a task has
+    to end for them; `before` (t, c) the tasks that held its slots before it; `leases` (l, columns
+    N_*); `free` and `last` (l, v): from when on a slot is free, and whose it was last; `there`
+    (slots, 3) a hash table of files on leases: key, since when, and in which pass it was noted;
+    `used` (g, 2) likewise, `outside` (g, 2) how many tasks outside the part are on Lambda, and on
+    nodes; `passes` (2) how many there were, and the mask of the part of the table that is in use.
     """
 
     tasks: Ints
@@ -78,37 +82,63 @@ class Times(NamedTuple):
     last: Ints
     there: Ints
     used: Ints
+    outside: Ints
     passes: Ints
 
 
-S_START, S_IN, S_END, S_LATEST = range(4)
+S_START, S_IN, S_END, S_DUE, S_LATEST = range(5)
 N_OPENS, N_FIRST, N_LAST, N_BYTES = range(4)
 
 
 def new_times(p: Problem, leases: int) -> Times:
     """Return room for the times of a problem with so many leases."""
     n = len(p.tasks) - 1
-    slots = 16
-    while slots < 2 * len(p.links):
-        slots *= 2
     vcpus = int(p.kinds[:, K_VCPUS].max(initial=1))
     most = int(np.where(p.on_kind[:, :, D_ALL] < NEVER, p.on_kind[:, :, D_SLOTS], 1).max(initial=1))
+    slots = _table_size(len(p.links))
     return Times(
-        tasks=np.zeros((n, 4), dtype=np.int64),
+        tasks=np.zeros((n, 5), dtype=np.int64),
         before=np.full((n, most), NO_WORKER, dtype=np.int64),
         leases=np.zeros((leases, 4), dtype=np.int64),
         free=np.zeros((leases, vcpus), dtype=np.int64),
         last=np.zeros((leases, vcpus), dtype=np.int64),
         there=np.zeros((slots, 3), dtype=np.int64),
         used=np.zeros(p.use_usd.shape, dtype=np.int64),
-        passes=np.zeros(1, dtype=np.int64),
+        outside=np.zeros(p.use_usd.shape, dtype=np.int64),
+        passes=np.array([0, slots - 1], dtype=np.int64),
     )
+
+
+@njit(cache=True)
+def _table_size(entries: int) -> int:
+    slots = 16
+    while slots < 2 * entries:
+        slots *= 2
+    return slots
+
+
+@njit(cache=True)
+def prepare(p: Problem, draft: Draft, times: Times) -> None:
+    """Make times ready for a part: what is due for the tasks outside, and room for its files."""
+    entries = 0
+    for task in draft.order:
+        due = p.limits[L_LAST]
+        for k in range(p.tasks[task, T_SUCCS], p.tasks[task + 1, T_SUCCS]):
+            after = p.links[k]
+            if draft.position[after] == NO_WORKER:
+                gap_ms = p.limits[L_GAP] if draft.place[after] < 0 else 0
+                due = min(due, times.tasks[after, S_START] - gap_ms)
+        times.tasks[task, S_DUE] = due
+        for column in (T_INS, T_OUTS):
+            entries += p.tasks[task + 1, column] - p.tasks[task, column]
+    times.passes[1] = _table_size(entries) - 1
 
 
 @bare
 def decode(p: Problem, draft: Draft, times: Times) -> float:
     """Set the times of a draft and return its cost (USD), infinite where a task ends too late."""
-    times.leases[:, N_OPENS] = 0
+    for lease in draft.leases:
+        times.leases[lease, N_OPENS] = 0
     usd = forwards(p, draft, times)
     if np.isfinite(usd):
         backwards(p, draft, times, True)
@@ -124,10 +154,10 @@ def forwards(p: Problem, draft: Draft, times: Times) -> float:
     """
     times.passes[0] += 1
     now = times.passes[0]
-    _clear(p.kinds, draft.kind, times, p.limits[L_START])
+    _clear(p, draft, times)
     usd = 0.0
     for task in draft.order:
-        start = p.tasks[task, T_RELEASE]
+        start = p.limits[L_START]
         for k in range(p.tasks[task, T_PREDS], p.tasks[task + 1, T_PREDS]):
             start = max(start, times.tasks[p.links[k], S_END])
         lease = draft.place[task]
@@ -135,6 +165,7 @@ def forwards(p: Problem, draft: Draft, times: Times) -> float:
             start += p.limits[L_GAP]
             end = start + p.lambda_ms[task, -1 - lease]
             usd += p.lambda_usd[task, -1 - lease]
+            times.tasks[task, S_IN] = 0
         else:
             kind = draft.kind[lease]
             vcpus, slots = p.kinds[kind, K_VCPUS], p.on_kind[task, kind, D_SLOTS]
@@ -146,11 +177,11 @@ def forwards(p: Problem, draft: Draft, times: Times) -> float:
                 times.before[task, 0] = times.last[lease, slot]
             else:
                 start = _take_slots(times, lease, vcpus, task, slots, start)
-            in_ms, parts = _bring(p, times.there, task, lease, kind, start, now)
+            in_ms, parts = _bring(p, times, task, lease, kind, start, now)
             end = start + p.on_kind[task, kind, D_ALL] - p.on_kind[task, kind, D_IN] + in_ms
             since = start + p.kinds[kind, K_START] + in_ms
-            brought = _note(p.tasks, T_INS, task, p.links, p.files, times.there, lease, since, now)
-            made = _note(p.tasks, T_OUTS, task, p.links, p.files, times.there, lease, end, now)
+            brought = _note(p, times, T_INS, task, lease, since, now)
+            made = _note(p, times, T_OUTS, task, lease, end, now)
             times.leases[lease, N_BYTES] += p.tasks[task, T_OWN_DISK] + brought + made
             times.leases[lease, N_FIRST] = min(times.leases[lease, N_FIRST], start)
             times.leases[lease, N_LAST] = max(times.leases[lease, N_LAST], end)
@@ -161,21 +192,21 @@ def forwards(p: Problem, draft: Draft, times: Times) -> float:
                 _give_slots(times, lease, vcpus, task, slots, end)
             usd += parts * p.figures[F_GET_USD] + p.put_usd[task]
         times.tasks[task, S_START], times.tasks[task, S_END] = start, end
-        if end > p.tasks[task, T_DUE]:
+        if end > times.tasks[task, S_DUE]:
             return np.inf
-    usd += _used_usd(p.tasks, p.use_usd, draft.place, times.used, now)
-    return usd + _leases_usd(p.kinds, p.kind_usd, p.figures, p.limits, draft.kind, times.leases)
+    return usd + _used_usd(p, draft, times, now) + _leases_usd(p, draft, times)
 
 
 @bare
-def _clear(kinds: Ints, kind: Ints, times: Times, run_start: int) -> None:
-    for lease in range(kind.shape[0]):
-        if kind[lease] != NO_WORKER:
-            for slot in range(kinds[kind[lease], K_VCPUS]):
+def _clear(p: Problem, draft: Draft, times: Times) -> None:
+    for lease in draft.leases:
+        if draft.tasks_on[lease] > 0:
+            kind = draft.kind[lease]
+            for slot in range(p.kinds[kind, K_VCPUS]):
                 times.free[lease, slot], times.last[lease, slot] = 0, NO_WORKER
             times.leases[lease, N_BYTES] = times.leases[lease, N_LAST] = 0
             times.leases[lease, N_FIRST] = NEVER
-            booted = run_start + kinds[kind[lease], K_BOOT]
+            booted = p.limits[L_START] + p.kinds[kind, K_BOOT]
             times.leases[lease, N_OPENS] = max(times.leases[lease, N_OPENS], booted)
 
 
@@ -223,11 +254,18 @@ def _give_slots(times: Times, lease: int, vcpus: int, task: int, slots: int, end
 
 @bare
 def _bring(
-    p: Problem, there: Ints, task: int, lease: int, kind: int, start: int, now: int
+    p: Problem, times: Times, task: int, lease: int, kind: int, start: int, now: int
 ) -> tuple[int, int]:
     """Return how long bringing what a task lacks on a lease takes (ms), and its requests."""
     first, last = p.tasks[task, T_INS], p.tasks[task + 1, T_INS]
-    lacking, size, parts = _lacking(p.links, p.files, there, first, last, lease, start, now)
+    lacking, size, parts = 0, 0, 0
+    for k in range(first, last):
+        file = p.links[k]
+        at = _slot(times, lease * p.files.shape[0] + file, now)
+        if times.there[at, 2] != now or times.there[at, 1] > start:
+            lacking += 1
+            size += p.files[file, 0]
+            parts += p.files[file, 1]
     in_ms = p.on_kind[task, kind, D_IN]
     if lacking < last - first:
         count, rate = lacking + p.tasks[task, T_OWN_FILES], p.rates[task, kind]
@@ -237,80 +275,57 @@ def _bring(
 
 
 @bare
-def _lacking(
-    links: Ints, files: Ints, there: Ints, first: int, last: int, lease: int, start: int, now: int
-) -> tuple[int, int, int]:
-    """Return number, bytes and requests of the files that are not on a lease at a start."""
-    count, size, parts = 0, 0, 0
-    for k in range(first, last):
-        file = links[k]
-        at = _slot(there, lease * files.shape[0] + file, now)
-        if there[at, 2] != now or there[at, 1] > start:
-            count += 1
-            size += files[file, 0]
-            parts += files[file, 1]
-    return count, size, parts
-
-
-@bare
-def _slot(there: Ints, key: int, now: int) -> int:
+def _slot(times: Times, key: int, now: int) -> int:
     """Return where a key is, or has room, among those that were noted in this pass."""
-    mask = there.shape[0] - 1
+    mask = times.passes[1]
     # Fibonacci hashing, as in transfers.py.
     at = (key * 0x9E3779B97F4A7C15 >> 17) & mask
-    while there[at, 2] == now and there[at, 0] != key:
+    while times.there[at, 2] == now and times.there[at, 0] != key:
         at = (at + 1) & mask
     return int(at)
 
 
 @bare
 def _note(
-    tasks: Ints,
-    column: int,
-    task: int,
-    links: Ints,
-    files: Ints,
-    there: Ints,
-    lease: int,
-    since: int,
-    now: int,
+    p: Problem, times: Times, column: int, task: int, lease: int, since: int, now: int
 ) -> int:
     """Note that a task's files are on a lease from some moment on; return the bytes of new ones."""
-    size = 0
-    for k in range(tasks[task, column], tasks[task + 1, column]):
-        file = links[k]
-        key = lease * files.shape[0] + file
-        at = _slot(there, key, now)
+    size, there = 0, times.there
+    for k in range(p.tasks[task, column], p.tasks[task + 1, column]):
+        file = p.links[k]
+        key = lease * p.files.shape[0] + file
+        at = _slot(times, key, now)
         if there[at, 2] == now:
             there[at, 1] = min(there[at, 1], since)
         else:
             there[at, 0], there[at, 1], there[at, 2] = key, since, now
-            size += files[file, 0]
+            size += p.files[file, 0]
     return size
 
 
 @bare
-def _used_usd(tasks: Ints, use_usd: Floats, place: Ints, used: Ints, now: int) -> float:
+def _used_usd(p: Problem, draft: Draft, times: Times, now: int) -> float:
+    """Return what groups cost for where their tasks are; what those outside cause is no matter."""
     usd = 0.0
-    for task in range(place.shape[0]):
-        group, side = tasks[task, T_GROUP], ON_LAMBDA if place[task] < 0 else ON_NODES
-        if used[group, side] != now:
-            used[group, side] = now
-            usd += use_usd[group, side]
+    for task in draft.order:
+        group, side = p.tasks[task, T_GROUP], ON_LAMBDA if draft.place[task] < 0 else ON_NODES
+        if times.used[group, side] != now:
+            times.used[group, side] = now
+            if times.outside[group, side] == 0:
+                usd += p.use_usd[group, side]
     return usd
 
 
 @bare
-def _leases_usd(
-    kinds: Ints, kind_usd: Floats, figures: Floats, limits: Ints, kind: Ints, leases: Ints
-) -> float:
+def _leases_usd(p: Problem, draft: Draft, times: Times) -> float:
     usd = 0.0
-    for lease in range(kind.shape[0]):
-        if kind[lease] != NO_WORKER and leases[lease, N_FIRST] < NEVER:
-            used_ms = leases[lease, N_LAST] - leases[lease, N_FIRST]
-            held_ms = max(limits[L_MINIMUM], used_ms + kinds[kind[lease], K_BOOT])
-            disk_gb = np.ceil(figures[F_IMAGE_GB] + leases[lease, N_BYTES] / 1e9)
-            usd += held_ms * (kind_usd[kind[lease]] + disk_gb * figures[F_DISK_USD])
+    for lease in draft.leases:
+        if draft.tasks_on[lease] > 0:
+            kind = draft.kind[lease]
+            used_ms = times.leases[lease, N_LAST] - times.leases[lease, N_FIRST]
+            held_ms = max(p.limits[L_MINIMUM], used_ms + p.kinds[kind, K_BOOT])
+            disk_gb = np.ceil(p.figures[F_IMAGE_GB] + times.leases[lease, N_BYTES] / 1e9)
+            usd += held_ms * (p.kind_usd[kind] + disk_gb * p.figures[F_DISK_USD])
     return float(usd)
 
 
@@ -320,12 +335,13 @@ def backwards(p: Problem, draft: Draft, times: Times, keep_ends: bool) -> None:
 
     If `keep_ends`, no lease ends later than it did.
     """
-    for task in range(draft.place.shape[0]):
-        latest, lease = p.tasks[task, T_DUE], draft.place[task]
+    for task in draft.order:
+        latest, lease = times.tasks[task, S_DUE], draft.place[task]
         if keep_ends and lease >= 0:
             latest = min(latest, times.leases[lease, N_LAST])
         times.tasks[task, S_LATEST] = latest
-    times.leases[:, N_OPENS] = NEVER
+    for lease in draft.leases:
+        times.leases[lease, N_OPENS] = NEVER
     for at in range(draft.order.shape[0] - 1, -1, -1):
         task = draft.order[at]
         lease = draft.place[task]

@@ -16,7 +16,8 @@ from placement.engine.refining.problem import D_ALL, T_GROUP, T_PREDS, T_SUCCS, 
 from placement.engine.timetable import NO_WORKER
 
 # How often each move is made: what is left over up to 1 gives a small lease up.
-_RELOCATE, _REORDER, _SWAP, _EXCHANGE, _RETYPE, _SPLIT = 0.40, 0.10, 0.14, 0.20, 0.06, 0.05
+_RELOCATE, _REORDER, _SWAP, _EXCHANGE = 0.38, 0.10, 0.14, 0.18
+_RETYPE, _SPLIT, _JOIN = 0.06, 0.05, 0.05
 # Where a task is relocated to: a lease of its own, Lambda at its cheapest, Lambda at any size; else
 # where another task is.
 _OWN, _CHEAPEST, _ANY_SIZE = 0.12, 0.06, 0.04
@@ -25,6 +26,7 @@ _BEFORE, _AFTER, _NEXT = 0.25, 0.15, 0.30
 _REORDER_TOO = 0.3  # of relocated tasks
 _NEARBY = 0.5  # of moves in the order
 _BOTH_WAYS = 0.5  # of exchanges of tails
+_OTHER_TYPE = 0.5  # of leases that are joined
 _NEAR = 8  # places in the order that a move nearby goes at most
 _AROUND = 30  # places in the order in which another task is looked for
 _MOST_DISSOLVED = 12  # tasks of a lease that is given up
@@ -34,23 +36,31 @@ _CHANCES = 4  # to find another lease for one of them
 @bare
 def change(p: Problem, draft: Draft) -> bool:
     """Make one random change."""
-    task = np.random.randint(0, draft.order.shape[0])
+    task = draft.order[np.random.randint(0, draft.order.shape[0])]
     place, left = draft.place[task], np.random.random()
-    changed = False
     if left < _RELOCATE:
-        changed = _relocate(p, draft, task)
-    elif left < _RELOCATE + _REORDER:
-        changed = _reorder(p, draft, task)
-    elif left < _RELOCATE + _REORDER + _SWAP:
-        changed = _swap(p, draft, task)
-    elif place < 0:
-        pass  # what follows is for leases
-    elif left < _RELOCATE + _REORDER + _SWAP + _EXCHANGE:
+        return _relocate(p, draft, task)
+    left -= _RELOCATE
+    if left < _REORDER:
+        return _reorder(p, draft, task)
+    left -= _REORDER
+    if left < _SWAP:
+        return _swap(p, draft, task)
+    return place >= 0 and _change_lease(p, draft, task, left - _SWAP)
+
+
+@bare
+def _change_lease(p: Problem, draft: Draft, task: int, left: float) -> bool:
+    """Make a change to a task's lease: which one, `left` says."""
+    place, changed = draft.place[task], False
+    if left < _EXCHANGE:
         changed = _exchange_tails(p, draft, task)
-    elif left < _RELOCATE + _REORDER + _SWAP + _EXCHANGE + _RETYPE:
+    elif left < _EXCHANGE + _RETYPE:
         changed = _retype(p, draft, place, p.tasks[task, T_GROUP])
-    elif left < _RELOCATE + _REORDER + _SWAP + _EXCHANGE + _RETYPE + _SPLIT:
+    elif left < _EXCHANGE + _RETYPE + _SPLIT:
         changed = _split(draft, task)
+    elif left < _EXCHANGE + _RETYPE + _SPLIT + _JOIN:
+        changed = _join(p, draft, task)
     else:
         changed = _dissolve(p, draft, place)
     return changed
@@ -104,10 +114,10 @@ def _own_lease(p: Problem, draft: Draft, task: int) -> int:
 
 @bare
 def _new_lease(draft: Draft, kind: int, otherwise: int) -> int:
-    for lease in range(draft.kind.shape[0]):
+    for lease in draft.leases:
         if draft.tasks_on[lease] == 0:
             draft.kind[lease] = kind
-            return lease
+            return int(lease)
     return otherwise
 
 
@@ -121,7 +131,7 @@ def _random_kind(p: Problem, group: int) -> int:
 
 @bare
 def _other(p: Problem, draft: Draft, task: int) -> int:
-    """Return another task: a predecessor, a successor, one near in the order, or any."""
+    """Return a task of the part: a predecessor, a successor, one near in the order, or any."""
     chance, n = np.random.random(), draft.order.shape[0]
     column = NO_WORKER
     if chance < _BEFORE:
@@ -134,8 +144,10 @@ def _other(p: Problem, draft: Draft, task: int) -> int:
     if column != NO_WORKER:
         first, last = p.tasks[task, column], p.tasks[task + 1, column]
         if last > first:
-            return int(p.links[first + np.random.randint(0, last - first)])
-    return np.random.randint(0, n)
+            other = p.links[first + np.random.randint(0, last - first)]
+            if draft.position[other] != NO_WORKER:
+                return int(other)
+    return int(draft.order[np.random.randint(0, n)])
 
 
 @bare
@@ -146,7 +158,8 @@ def _reorder(p: Problem, draft: Draft, task: int) -> bool:
     for k in range(p.tasks[task, T_PREDS], p.tasks[task + 1, T_PREDS]):
         first = max(first, draft.position[p.links[k]] + 1)
     for k in range(p.tasks[task, T_SUCCS], p.tasks[task + 1, T_SUCCS]):
-        last = min(last, draft.position[p.links[k]] - 1)
+        if draft.position[p.links[k]] != NO_WORKER:
+            last = min(last, draft.position[p.links[k]] - 1)
     if np.random.random() < _NEARBY:
         first, last = max(first, here - _NEAR), min(last, here + _NEAR)
     to = np.random.randint(first, last + 1)
@@ -199,7 +212,7 @@ def _retype(p: Problem, draft: Draft, lease: int, group: int) -> bool:
     kind = _random_kind(p, group)
     if kind in (NO_WORKER, draft.kind[lease]):
         return False
-    for task in range(draft.place.shape[0]):
+    for task in draft.order:
         if draft.place[task] == lease and p.on_kind[task, kind, D_ALL] >= NEVER:
             return False
     draft.kind[lease] = kind
@@ -220,11 +233,34 @@ def _split(draft: Draft, task: int) -> bool:
 
 
 @bare
+def _join(p: Problem, draft: Draft, task: int) -> bool:
+    """Move all of another lease's tasks to a task's lease, half of the time of another type then.
+
+    Where two leases are one, a type that costs more and brings files faster may be worth it.
+    """
+    here, there = draft.place[task], draft.place[_other(p, draft, task)]
+    if there < 0 or here == there:
+        return False
+    kind = draft.kind[here]
+    if np.random.random() < _OTHER_TYPE:
+        kind = _random_kind(p, p.tasks[task, T_GROUP])
+    for each in draft.order:
+        place = draft.place[each]
+        if place in (here, there) and (kind == NO_WORKER or p.on_kind[each, kind, D_ALL] >= NEVER):
+            return False
+    for each in draft.order:
+        if draft.place[each] == there:
+            _put(draft, each, here)
+    draft.kind[here] = kind
+    return True
+
+
+@bare
 def _dissolve(p: Problem, draft: Draft, lease: int) -> bool:
     """Spread the tasks of a small lease over others."""
     if draft.tasks_on[lease] > _MOST_DISSOLVED:
         return False
-    for task in range(draft.place.shape[0]):
+    for task in draft.order:
         if draft.place[task] != lease:
             continue
         for _ in range(_CHANCES):

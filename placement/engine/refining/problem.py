@@ -9,7 +9,6 @@ import numpy as np
 
 from placement.books import PlatformBook, PriceBook
 from placement.engine.compiled import NEVER, Compiled, Floats, Ints
-from placement.engine.jit import njit
 from placement.engine.node_times import NodeTimes
 from placement.engine.timetable import NO_WORKER
 
@@ -22,12 +21,12 @@ class Problem(NamedTuple):
 
     `tasks` (t + 1, columns T_*): `links[tasks[t, T_PREDS]:tasks[t + 1, T_PREDS]]` are a task's
     predecessors, and so on; the last row only ends the one before. Of its files only those are
-    named that other tasks touch too, others are summed up as its own. It may start from T_RELEASE
-    on and has to end by T_DUE. `files` (f, bytes and requests to fetch). `on_kind` (t, k, columns
-    D_*), `rates` (t, k) in MB/s, `put_usd` (t). `kinds` (k, columns K_*) are the types of nodes,
-    `kind_usd` (k) what they cost per ms; `choices` (g, c) those that may be launched for a group.
-    `lambda_ms` and `lambda_usd` (t, s) are for cold environments. `use_usd` (g, 2) is what a group
-    costs once that uses Lambda, or nodes. `figures` (F_*), `limits` (L_*).
+    named that other tasks touch too, others are summed up as its own. `files` (f, bytes and
+    requests to fetch). `on_kind` (t, k, columns D_*), `rates` (t, k) in MB/s, `put_usd` (t).
+    `kinds` (k, columns K_*) are the types of nodes, `kind_usd` (k) what they cost per ms; `choices`
+    (g, c) those that may be launched for a group. `lambda_ms` and `lambda_usd` (t, s) are for cold
+    environments. `use_usd` (g, 2) is what a group costs once that uses Lambda, or nodes. `figures`
+    (F_*), `limits` (L_*).
     """
 
     tasks: Ints
@@ -47,13 +46,13 @@ class Problem(NamedTuple):
 
 
 T_PREDS, T_SUCCS, T_INS, T_OUTS = range(4)
-T_CORES, T_GROUP, T_OWN_FILES, T_OWN_BYTES, T_OWN_PARTS, T_OWN_DISK, T_RELEASE, T_DUE = range(4, 12)
+T_CORES, T_GROUP, T_OWN_FILES, T_OWN_BYTES, T_OWN_PARTS, T_OWN_DISK = range(4, 10)
 # The whole task with all inputs to bring, that bringing, and the slots that it takes: its cores, or
 # as many as its memory is worth.
 D_ALL, D_IN, D_SLOTS = range(3)
 K_VCPUS, K_BOOT, K_START = range(3)
 F_GET_S, F_AT_ONCE, F_GET_USD, F_DISK_USD, F_IMAGE_GB = range(5)
-L_GAP, L_MINIMUM, L_START = range(3)
+L_GAP, L_MINIMUM, L_START, L_LAST = range(4)
 ON_LAMBDA, ON_NODES = range(2)
 
 
@@ -71,7 +70,7 @@ def problem_of(
     `kinds` are the columns of the node types that may occur, `choices` by group those that may be
     launched, as positions in `kinds`.
     """
-    a, n = compiled.arrays, len(compiled.graph.tasks)
+    a = compiled.arrays
     touched = np.bincount(np.concatenate([a.in_idx, a.out_idx]), minlength=len(a.file_bytes))
     common = touched > 1
     in_ptr, in_idx = _kept(a.in_ptr, a.in_idx, common)
@@ -92,8 +91,6 @@ def problem_of(
                 own_bytes,
                 _own(a.in_ptr, a.in_idx, common, a.file_parts),
                 own_bytes + _own(a.out_ptr, a.out_idx, common, a.file_bytes),
-                np.full(n, compiled.run_start_ms),
-                np.full(n, last_ms),
             )
         ),
     ]
@@ -116,34 +113,37 @@ def problem_of(
         lambda_usd=a.lambda_usd + a.lambda_init_usd,
         use_usd=np.tile([part_usd, part_usd + queue_usd], (len(compiled.graph.groups), 1)),
         figures=a.figures[[0, 2, 4, 6, 7]],
-        limits=np.array([gap_ms, minimum_ms, compiled.run_start_ms]),
+        limits=np.array([gap_ms, minimum_ms, compiled.run_start_ms, last_ms]),
     )
 
 
 def types_worth_launching(compiled: Compiled, times: NodeTimes) -> list[list[int]]:
     """Return by group, per number of vCPUs, the columns of the types that its tasks may want.
 
-    Those on which they cost least, network and all, and those whose vCPUs cost least.
+    Those on which they cost least, network and all, those whose vCPUs cost least, and those on
+    which tasks take the least time, the cheapest of them.
     """
     a = compiled.arrays
     group = np.array([task.group for task in compiled.graph.tasks])
     groups = len(compiled.graph.groups)
-    found: list[dict[int, list[tuple[float, float, int]]]] = [{} for _ in range(groups)]
+    found: list[dict[int, list[tuple[float, float, float, int]]]] = [{} for _ in range(groups)]
     for column, each in enumerate(compiled.node_types):
         vcpus = int(a.vcpus[column])
         if each.platform != "ray" or vcpus > _MOST_VCPUS:
             continue
         usd_per_ms = float(a.node_usd_per_ms[column] + a.figures[6] * a.figures[7])
         share = np.maximum(a.cores / vcpus, a.memory / a.node_memory[column])
+        took_ms = np.bincount(group, times.all_ms(column), groups)
         usd = np.bincount(group, times.all_ms(column) * share * usd_per_ms, groups)
         fits = np.bincount(group, ~a.node_ok[:, column], groups) == 0
         for number in np.flatnonzero(fits):
             by_size = found[number].setdefault(vcpus, [])
-            by_size.append((float(usd[number]), usd_per_ms, column))
+            by_size.append((float(usd[number]), usd_per_ms, float(took_ms[number]), column))
     return [
         sorted(
-            {min(each)[2] for each in by_size.values()}
-            | {min(each, key=lambda entry: entry[1:])[2] for each in by_size.values()}
+            {min(each)[-1] for each in by_size.values()}
+            | {min(each, key=lambda entry: entry[1:])[-1] for each in by_size.values()}
+            | {min(each, key=lambda entry: (entry[2], entry))[-1] for each in by_size.values()}
         )
         for by_size in found
     ]
@@ -181,66 +181,3 @@ def _padded(rows: Iterable[list[int]]) -> Ints:
     for number, row in enumerate(rows):
         padded[number, : len(row)] = row
     return padded
-
-
-@njit(cache=True)
-def part_of(p: Problem, chosen: Ints, start: Ints, end: Ints, on_node: Ints) -> Problem:
-    """Return the problem of some tasks, in ascending order, while all others stay as they are.
-
-    The others' starts and ends become bounds on theirs, and what the groups of the others cost is
-    paid already. `on_node` (t): 1 for tasks on nodes.
-    """
-    n = p.tasks.shape[0] - 1
-    local = np.full(n, NO_WORKER, np.int64)
-    local[chosen] = np.arange(chosen.shape[0])
-    use_usd = p.use_usd.copy()
-    for task in range(n):
-        if local[task] == NO_WORKER:
-            use_usd[p.tasks[task, T_GROUP], on_node[task]] = 0.0
-    tasks = np.zeros((chosen.shape[0] + 1, p.tasks.shape[1]), np.int64)
-    links = np.empty(p.links.shape[0], np.int64)
-    count = 0
-    for column in range(4):
-        for at in range(chosen.shape[0]):
-            task = chosen[at]
-            tasks[at, column] = count
-            for k in range(p.tasks[task, column], p.tasks[task + 1, column]):
-                other = p.links[k] if column >= T_INS else local[p.links[k]]
-                if other != NO_WORKER:
-                    links[count] = other
-                    count += 1
-        tasks[chosen.shape[0], column] = count
-    for at in range(chosen.shape[0]):
-        tasks[at, 4:] = p.tasks[chosen[at], 4:]
-        _bound(p, tasks[at], chosen[at], local, start, end, on_node)
-    return Problem(
-        tasks,
-        links[:count].copy(),
-        p.files,
-        p.on_kind[chosen],
-        p.rates[chosen],
-        p.put_usd[chosen],
-        p.kinds,
-        p.kind_usd,
-        p.choices,
-        p.lambda_ms[chosen],
-        p.lambda_usd[chosen],
-        use_usd,
-        p.figures,
-        p.limits,
-    )
-
-
-@njit(cache=True)
-def _bound(
-    p: Problem, row: Ints, task: int, local: Ints, start: Ints, end: Ints, on_node: Ints
-) -> None:
-    """Bound a task's time by its predecessors and successors that stay where they are."""
-    for k in range(p.tasks[task, T_PREDS], p.tasks[task + 1, T_PREDS]):
-        if local[p.links[k]] == NO_WORKER:
-            row[T_RELEASE] = max(row[T_RELEASE], end[p.links[k]])
-    for k in range(p.tasks[task, T_SUCCS], p.tasks[task + 1, T_SUCCS]):
-        after = p.links[k]
-        if local[after] == NO_WORKER:
-            gap_ms = 0 if on_node[after] else p.limits[L_GAP]
-            row[T_DUE] = min(row[T_DUE], start[after] - gap_ms)
