@@ -42,6 +42,9 @@ _LONGEST = 1 << 16
 # Every step of that search takes away this part of what is left, at the least.
 _LEAST_SHARE = 0.05
 
+# Tasks of a graph that is not large.
+_LARGE = 20_000
+
 FINE = Effort(buckets=48, classes=80, pairs=12, rounds=6, near=2e-3, whole_cores=True)
 COARSE = Effort(buckets=24, classes=40, pairs=0, rounds=4, near=5e-3, whole_cores=False)
 
@@ -90,11 +93,16 @@ class CostBound:
             )
         return self._fastest_ms
 
-    def cost(self, makespan_ms: int, effort: Effort = FINE) -> Decimal:
+    def cost(self, makespan_ms: int, effort: Effort | None = None) -> Decimal:
         """Return what every schedule that takes `makespan_ms` at the most costs at the least (USD).
+
+        The effort is FINE where none is given, and COARSE for large graphs: of so many tasks, finer
+        classes tell no more, as far as was seen.
 
         Raises UnreachableError where the critical path is longer than that.
         """
+        if effort is None:
+            effort = FINE if self._facts.tasks <= _LARGE else COARSE
         usd = self._bound_usd(makespan_ms, effort)
         if math.isinf(usd):
             raise UnreachableError(

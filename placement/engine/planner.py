@@ -25,6 +25,9 @@ OURS = "trivium"
 STRETCHES = (1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0)
 # Deadlines where there is none: what is still cheaper beyond takes days.
 WIDE_STRETCHES = (4.0, 16.0, 64.0)
+# Of large graphs one is all that there is time for. Nodes that are kept for long gather files, and
+# need dear disks for them.
+LARGE_STRETCHES = (3.0,)
 BEGINNINGS = 4  # schedules that the refinement goes on from, at the most
 BUDGET_STEPS = 8  # halvings of the range of deadlines in which the budget is spent
 
@@ -130,7 +133,7 @@ class Planner:
         """Return the cheapest schedule whatever its makespan: more time helps only so far."""
         shortest = self.shortest_makespan_ms
         large = len(self._compiled.graph.tasks) > MOST_TASKS
-        stretches = WIDE_STRETCHES[1:2] if large else WIDE_STRETCHES
+        stretches = LARGE_STRETCHES if large else WIDE_STRETCHES
         found = [self._for_deadline(int(shortest * stretch), seed) for stretch in stretches]
         return min(found, key=_dearness)
 
@@ -177,7 +180,9 @@ class Planner:
         if key not in self._found:
             begin = sorted(self._in_time(deadline_ms, seed), key=_rank)[:BEGINNINGS]
             tables = [table for _, table in begin]
-            better = self._refiner.refined(tables, deadline_ms, seed)
+            # Of large graphs each part would get too few tries for it to be worth the time.
+            large = len(self._compiled.graph.tasks) > MOST_TASKS
+            better = [] if large else self._refiner.refined(tables, deadline_ms, seed)
             both = begin + [(self._account(table), table) for table in better]
             best, table = min(both, key=_rank)
             again = retimed(self._compiled, table, deadline_ms)
