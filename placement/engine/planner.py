@@ -28,6 +28,9 @@ WIDE_STRETCHES = (4.0, 16.0, 64.0)
 # Of large graphs one is all that there is time for. Nodes that are kept for long gather files, and
 # need dear disks for them.
 LARGE_STRETCHES = (3.0,)
+# Policies to begin with where least time is wanted, for graphs of so many tasks: they try hundreds
+# of clusters.
+SOONEST, SOONEST_TASKS = ("heft", "static-ec2"), 1_000
 BEGINNINGS = 4  # schedules that the refinement goes on from, at the most
 BUDGET_STEPS = 8  # halvings of the range of deadlines in which the budget is spent
 
@@ -203,10 +206,25 @@ class Planner:
             if each.played.makespan_ms <= deadline_ms
         ]
         tables += self._starts.in_time(deadline_ms)
+        few = len(self._compiled.graph.tasks) <= SOONEST_TASKS
+        if few and deadline_ms <= self.shortest_makespan_ms:
+            tables += self._others_soonest(deadline_ms)
         # It is there for whoever asks for less time than there is.
         if not tables or (small and self._fastest.makespan_ms <= deadline_ms):
             tables.append(self._fastest)
         return [(self._account(table), table) for table in tables]
+
+    def _others_soonest(self, deadline_ms: int) -> list[Timetable]:
+        """Return what other policies come to for least time, where that keeps the deadline.
+
+        So they are not cheaper where there is no slack at all, and little is left to search.
+        """
+        found = [self._baselines.run(policy, Goal("time")) for policy in SOONEST]
+        return [
+            table
+            for table in found
+            if not isinstance(table, Infeasible) and table.makespan_ms <= deadline_ms
+        ]
 
     def _account(self, table: Timetable) -> Schedule:
         return make_schedule(self._compiled, table, self._prices, self._book)
