@@ -31,7 +31,7 @@ LARGE_STRETCHES = (3.0,)
 # Policies to begin with where least time is wanted, for graphs of so many tasks: they try hundreds
 # of clusters.
 SOONEST, SOONEST_TASKS = ("heft", "static-ec2"), 1_000
-BEGINNINGS = 4  # schedules that the refinement goes on from, at the most
+BEGINNINGS = 6  # schedules that the refinement goes on from, at the most
 BUDGET_STEPS = 8  # halvings of the range of deadlines in which the budget is spent
 
 

@@ -31,9 +31,8 @@ FIRST_HEAT = 0.03  # by how much dearer, in the mean, a step of the random walk 
 QUICK_FACTORS = (0.0, 1.0, 2.0)
 # The likeliest first: a search with few tries gets no further.
 CAPACITY_FACTORS = (1.0, 1.3, 0.75, 1.6, 0.5, 2.0, 0.9, 1.15, 3.0, 0.25, 5.0, 0.0)
-# Tasks that are played in one search: one of 1,000 tasks tries 30 schedules. What it finds is only
-# the beginning of what the refinement comes to.
-PLAYED_TASKS = 30_000
+# Tasks that are played in one search: one of 1,000 tasks tries 80 schedules.
+PLAYED_TASKS = 80_000
 FEWEST_TRIES = 10
 ON_GRID = 0.8  # of all tries, at the most
 MOST_TRIES = 3_000
