@@ -114,16 +114,7 @@ def to_ms(seconds: float) -> int:
 
 def compile_graph(graph: TaskGraph, prices: PriceBook, book: PlatformBook) -> Compiled:
     """Turn a graph and the books into arrays."""
-    sizes = tuple(
-        LambdaSize(memory, arch)
-        for arch in sorted(book.lambda_sizes)
-        for memory in book.lambda_sizes[arch]
-    )
-    types = tuple(
-        NodeType(platform, name)
-        for platform, names in zip(NODE_PLATFORMS, (book.ray_types, book.hpc_types), strict=True)
-        for name in names
-    )
+    sizes, types = _offered(book)
     files = _Files.of(graph, book)
     lambda_ms, lambda_usd, init_usd = _on_lambda(graph, files, sizes, prices, book)
     nodes = [book.instance(each.name) for each in types]
@@ -167,6 +158,21 @@ def compile_graph(graph: TaskGraph, prices: PriceBook, book: PlatformBook) -> Co
         limits=_limits(prices, book),
     )
     return Compiled(graph, arrays, sizes, types)
+
+
+def _offered(book: PlatformBook) -> tuple[tuple[LambdaSize, ...], tuple[NodeType, ...]]:
+    """Return the sizes of Lambda and the types of nodes that a book has."""
+    sizes = tuple(
+        LambdaSize(memory, arch)
+        for arch in sorted(book.lambda_sizes)
+        for memory in book.lambda_sizes[arch]
+    )
+    types = tuple(
+        NodeType(platform, name)
+        for platform, names in zip(NODE_PLATFORMS, (book.ray_types, book.hpc_types), strict=True)
+        for name in names
+    )
+    return sizes, types
 
 
 def _ints(values: Iterable[int]) -> Ints:
@@ -245,6 +251,7 @@ class _Files:
 
     @staticmethod
     def of(graph: TaskGraph, book: PlatformBook) -> _Files:
+        """Read a graph's files."""
         size = np.array(graph.file_bytes, dtype=np.int64)
         part = int(book.value("s3_part_mb") * _BYTES_PER_MB)
         parts = np.maximum(1, -(-size // part))

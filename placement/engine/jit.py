@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import njit
-
-__all__ = ["bare", "njit"]
 
 _PACKAGE = Path(__file__).parent
 _PREFIX = "compiled-"
@@ -41,13 +38,19 @@ def _use_own_cache() -> None:
     numba.config.CACHE_DIR = str(mine)  # type: ignore[attr-defined]
 
 
+def njit[F: Callable[..., Any]](**options: bool) -> Callable[[F], F]:
+    """Compile a function; while it runs, other threads run, too."""
+    compiler: Callable[[F], F] = numba.njit(nogil=True, **options)  # type: ignore[call-overload]
+    return compiler
+
+
 def bare[F: Callable[..., Any]](function: F) -> F:
     """Compile a function that allocates nothing, called from compiled functions only.
 
     Without numba's runtime no reference to an array is counted. That counting takes most of the
     time of a function that is handed many arrays and does little with them.
     """
-    compiled: F = njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload]
+    compiled: F = numba.njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload]
     return compiled
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from functools import cached_property
+from functools import cached_property, partial
 
 from placement.books import PlatformBook, PriceBook
 from placement.engine.bound import CostBound
@@ -16,7 +16,9 @@ from placement.engine.refining.refiner import Refiner
 from placement.engine.retiming import retimed
 from placement.engine.schedule import Schedule, make_schedule
 from placement.engine.search import Search, to_timetable
+from placement.engine.side_by_side import all_of
 from placement.engine.starts import MOST_TASKS, Starts
+from placement.engine.tally import tallied
 from placement.engine.taskgraph import TaskGraph
 from placement.engine.timetable import Timetable
 
@@ -32,6 +34,8 @@ LARGE_STRETCHES = (3.0,)
 # of clusters.
 SOONEST, SOONEST_TASKS = ("heft", "static-ec2"), 1_000
 BEGINNINGS = 6  # schedules that the refinement goes on from, at the most
+# Where many deadlines are tried, the refinement gets this part of its effort for each.
+QUICK = 0.25
 BUDGET_STEPS = 8  # halvings of the range of deadlines in which the budget is spent
 
 
@@ -74,7 +78,8 @@ class Planner:
         self._refiner = Refiner(self._compiled, prices, book)
         self._baselines = Baselines(self._compiled, prices, book)
         self._starts = Starts(self._baselines.clusters)
-        self._found: dict[tuple[int, int], Schedule] = {}
+        self._costing = self._baselines.clusters.costing
+        self._found: dict[tuple[int, int, float], Schedule] = {}
 
     @property
     def compiled(self) -> Compiled:
@@ -135,10 +140,13 @@ class Planner:
     def _cheapest_of_all(self, seed: int) -> Schedule:
         """Return the cheapest schedule whatever its makespan: more time helps only so far."""
         shortest = self.shortest_makespan_ms
-        large = len(self._compiled.graph.tasks) > MOST_TASKS
-        stretches = LARGE_STRETCHES if large else WIDE_STRETCHES
-        found = [self._for_deadline(int(shortest * stretch), seed) for stretch in stretches]
-        return min(found, key=_dearness)
+        stretches = LARGE_STRETCHES if self._large else WIDE_STRETCHES
+        deadlines = [int(shortest * stretch) for stretch in stretches]
+        if len(deadlines) == 1:
+            return self._for_deadline(deadlines[0], seed)
+        quick = [(self._for_deadline(each, seed, QUICK), each) for each in deadlines]
+        best, deadline_ms = min(quick, key=lambda each: _dearness(each[0]))
+        return min(best, self._for_deadline(deadline_ms, seed), key=_dearness)
 
     def _within_budget(self, goal: Goal, seed: int) -> Schedule | Infeasible:
         """Return the fastest schedule that costs no more than the budget.
@@ -158,12 +166,12 @@ class Planner:
         best, low, high = slowest, self.shortest_makespan_ms, slowest.makespan_ms
         for _ in range(BUDGET_STEPS):
             middle = (low + high) // 2
-            tried = self._for_deadline(middle, seed)
+            tried = self._for_deadline(middle, seed, QUICK)
             if tried.usd <= goal.budget_usd:
                 best, high = min(best, tried, key=lambda each: each.makespan_ms), middle
             else:
                 low = middle
-        return best
+        return min(best, self._for_deadline(best.makespan_ms, seed), key=_dearness)
 
     @cached_property
     def _fastest(self) -> Timetable:
@@ -173,46 +181,44 @@ class Planner:
             return other
         return soonest
 
-    def _for_deadline(self, deadline_ms: int, seed: int) -> Schedule:
+    def _for_deadline(self, deadline_ms: int, seed: int, effort: float = 1.0) -> Schedule:
         """Return the cheapest schedule found; the fastest where none keeps the deadline.
 
-        The search, a fixed cluster and the fastest schedule are there to begin with. The
-        refinement goes on from the cheapest of them, and all are compared in the end.
+        The search, fixed clusters and the fastest schedule are there to begin with. The refinement
+        goes on from the cheapest of them, with some part of its effort.
         """
-        key = (deadline_ms, seed)
+        key = (deadline_ms, seed, effort)
         if key not in self._found:
-            begin = sorted(self._in_time(deadline_ms, seed), key=_rank)[:BEGINNINGS]
-            tables = [table for _, table in begin]
+            begin = sorted(self._in_time(deadline_ms, seed), key=self._rank)[:BEGINNINGS]
             # Of large graphs each part would get too few tries for it to be worth the time.
-            large = len(self._compiled.graph.tasks) > MOST_TASKS
-            better = [] if large else self._refiner.refined(tables, deadline_ms, seed)
-            both = begin + [(self._account(table), table) for table in better]
-            best, table = min(both, key=_rank)
-            again = retimed(self._compiled, table, deadline_ms)
-            if again is not table:
-                best = min(best, self._account(again), key=_dearness)
-            self._found[key] = best
+            better = [] if self._large else self._refiner.refined(begin, deadline_ms, seed, effort)
+            best = min([*begin, *better], key=self._rank)
+            again = retimed(self._compiled, best, deadline_ms)
+            tables = [best] if again is best else [best, again]
+            self._found[key] = min(map(self._account, tables), key=_dearness)
         return self._found[key]
 
-    def _in_time(self, deadline_ms: int, seed: int) -> list[tuple[Schedule, Timetable]]:
+    def _in_time(self, deadline_ms: int, seed: int) -> list[Timetable]:
+        """Return the timetables to begin with; the fastest one where none keeps the deadline."""
         # What is good for less time is good for more, and at times the search finds it there only.
         shorter = math.isqrt(deadline_ms * self.shortest_makespan_ms)
-        small = len(self._compiled.graph.tasks) <= MOST_TASKS
-        deadlines = [deadline_ms, shorter] if small and shorter < deadline_ms else [deadline_ms]
-        found = [self._search.cheapest(each, seed) for each in deadlines]
-        tables = [
-            to_timetable(self._compiled, each.played)
-            for each in found
-            if each.played.makespan_ms <= deadline_ms
-        ]
-        tables += self._starts.in_time(deadline_ms)
+        twice = not self._large and shorter < deadline_ms
+        deadlines = [deadline_ms, shorter] if twice else [deadline_ms]
+        jobs = [partial(self._searched, each, deadline_ms, seed) for each in deadlines]
+        jobs.append(partial(self._starts.in_time, deadline_ms))
         few = len(self._compiled.graph.tasks) <= SOONEST_TASKS
         if few and deadline_ms <= self.shortest_makespan_ms:
-            tables += self._others_soonest(deadline_ms)
+            jobs.append(partial(self._others_soonest, deadline_ms))
+        tables = [table for found in all_of(jobs) for table in found]
         # It is there for whoever asks for less time than there is.
-        if not tables or (small and self._fastest.makespan_ms <= deadline_ms):
+        if not tables or (not self._large and self._fastest.makespan_ms <= deadline_ms):
             tables.append(self._fastest)
-        return [(self._account(table), table) for table in tables]
+        return tables
+
+    def _searched(self, for_ms: int, deadline_ms: int, seed: int) -> list[Timetable]:
+        """Return what the search finds for some makespan, where that keeps the deadline."""
+        found = self._search.cheapest(for_ms, seed).played
+        return [to_timetable(self._compiled, found)] if found.makespan_ms <= deadline_ms else []
 
     def _others_soonest(self, deadline_ms: int) -> list[Timetable]:
         """Return what other policies come to for least time, where that keeps the deadline.
@@ -226,16 +232,21 @@ class Planner:
             if not isinstance(table, Infeasible) and table.makespan_ms <= deadline_ms
         ]
 
+    def _rank(self, table: Timetable) -> tuple[float, int]:
+        """Return what decides between two timetables: how cheap they are, then how fast."""
+        return self._costing.usd(tallied(self._compiled, table)), table.makespan_ms
+
+    @cached_property
+    def _large(self) -> bool:
+        """Whether the graph is too large for whatever takes a try for each of its tasks."""
+        return len(self._compiled.graph.tasks) > MOST_TASKS
+
     def _account(self, table: Timetable) -> Schedule:
         return make_schedule(self._compiled, table, self._prices, self._book)
 
 
 def _dearness(schedule: Schedule) -> tuple[Decimal, int]:
     return schedule.usd, schedule.makespan_ms
-
-
-def _rank(made: tuple[Schedule, Timetable]) -> tuple[Decimal, int]:
-    return _dearness(made[0])
 
 
 def _too_early(deadline_ms: int, shortest_ms: int) -> Infeasible:

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from placement.engine.compiled import NEVER, Compiled, Ints
+from placement.engine.compiled import NEVER, Compiled, Floats, Ints
+from placement.engine.jit import njit
 from placement.engine.listscheduler import RAMP_MS
 from placement.engine.timetable import NO_WORKER, Timetable
-from placement.engine.transfers import moving_ms
+from placement.engine.transfers import is_there, moving_ms, new_table, put_there
 
 
 def replayed(
@@ -29,9 +30,11 @@ def replayed(
         in_ms=table.in_ms.copy(),
         end_ms=table.end_ms.copy(),
     )
-    order = [int(task) for task in np.lexsort((np.arange(len(starts)), starts))]
-    _replay_nodes(compiled, table, new, order)
-    if not _replay_functions(compiled, new, order) or not _memory_holds(compiled, new):
+    order = np.argsort(starts, kind="stable")
+    # They begin elsewhere, and take as long.
+    new.end_ms[:] += starts - table.start_ms
+    _replay_nodes(compiled, new, order)
+    if not _replay_functions(compiled, new, order.tolist()) or not _memory_holds(compiled, new):
         return None
     on_node, nodes = new.node != NO_WORKER, len(new.node_type)
     first = np.full(nodes, NEVER, dtype=np.int64)
@@ -44,29 +47,68 @@ def replayed(
     return settled if makespan <= deadline_ms else None
 
 
-def _replay_nodes(compiled: Compiled, old: Timetable, new: Timetable, order: list[int]) -> None:
+def _replay_nodes(compiled: Compiled, new: Timetable, order: Ints) -> None:
     """Set transfers and ends of the tasks on nodes, by the files that are there at their starts."""
     a = compiled.arrays
-    there: dict[tuple[int, int], int] = {}
+    on_node = np.flatnonzero(new.node != NO_WORKER)
+    kind = new.node_type[new.node[on_node]]
+    share = np.minimum(1.0, a.cores[on_node] / a.vcpus[kind])
+    rate = np.zeros(len(new.node))
+    rate[on_node] = np.minimum(a.figures[3], a.node_mb_per_s[kind] * share)
+    _bring(
+        order,
+        new.node,
+        new.start_ms,
+        new.startup_ms,
+        new.in_ms,
+        new.end_ms,
+        rate,
+        a.in_ptr,
+        a.in_idx,
+        a.out_ptr,
+        a.out_idx,
+        a.file_bytes,
+        float(a.figures[0]),
+        float(a.figures[2]),
+    )
+
+
+@njit(cache=True)
+def _bring(
+    order: Ints,
+    node: Ints,
+    start_ms: Ints,
+    startup_ms: Ints,
+    in_ms: Ints,
+    end_ms: Ints,
+    mb_per_s: Floats,
+    in_ptr: Ints,
+    in_idx: Ints,
+    out_ptr: Ints,
+    out_idx: Ints,
+    file_bytes: Ints,
+    get_s: float,
+    at_once: float,
+) -> None:
+    """Work transfers and ends out anew, with ends as they were less transfers as they were."""
+    files = file_bytes.shape[0]
+    there = new_table(in_idx.shape[0] + out_idx.shape[0])
     for task in order:
-        node, start = int(new.node[task]), int(new.start_ms[task])
-        if node == NO_WORKER:
+        here, start = node[task], start_ms[task]
+        if here == NO_WORKER:
             continue
-        kind = int(new.node_type[node])
-        files = [int(file) for file in a.in_idx[a.in_ptr[task] : a.in_ptr[task + 1]]]
-        lacking = [file for file in files if there.get((node, file), NEVER) > start]
-        size = sum(int(a.file_bytes[file]) for file in lacking)
-        share = min(1.0, int(a.cores[task]) / int(a.vcpus[kind]))
-        rate = min(float(a.figures[3]), float(a.node_mb_per_s[kind]) * share)
-        in_ms = moving_ms(len(lacking), size, a.figures[0], a.figures[2], rate)
-        new.end_ms[task] = start + old.ms_without_input(task) + in_ms
-        new.in_ms[task] = in_ms
-        brought = start + int(new.startup_ms[task]) + in_ms
-        for file in files:
-            there[node, file] = min(brought, there.get((node, file), NEVER))
-        for file in a.out_idx[a.out_ptr[task] : a.out_ptr[task + 1]]:
-            key = (node, int(file))
-            there[key] = min(int(new.end_ms[task]), there.get(key, NEVER))
+        lacking, size = 0, 0
+        for k in range(in_ptr[task], in_ptr[task + 1]):
+            if not is_there(there, files, here, in_idx[k], start):
+                lacking += 1
+                size += file_bytes[in_idx[k]]
+        brings_ms = moving_ms(lacking, size, get_s, at_once, mb_per_s[task])
+        end_ms[task] += brings_ms - in_ms[task]
+        in_ms[task] = brings_ms
+        for k in range(in_ptr[task], in_ptr[task + 1]):
+            put_there(there, files, here, in_idx[k], start + startup_ms[task] + brings_ms)
+        for k in range(out_ptr[task], out_ptr[task + 1]):
+            put_there(there, files, here, out_idx[k], end_ms[task])
 
 
 def _replay_functions(compiled: Compiled, new: Timetable, order: list[int]) -> bool:

@@ -157,6 +157,7 @@ class _Plain:
 
     @classmethod
     def of(cls, compiled: Compiled, table: Timetable) -> _Plain:
+        """Read a timetable."""
         arrays = compiled.arrays
         return cls(
             table.start_ms.tolist(),
@@ -184,6 +185,7 @@ class _Accountant:
         self._request_usd = cache(self._cost_of_requests)
 
     def schedule(self) -> Schedule:
+        """Return the timetable with its account."""
         environments, workers = self._environments()
         on_nodes = self._tasks_by_node()
         runs = [

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.engine.compiled import NEVER, Compiled, Ints
+from placement.engine.compiled import NEVER, Ints
 from placement.engine.jit import njit
 from placement.engine.listscheduler import (
     K_BOOT,
@@ -45,7 +45,6 @@ from placement.engine.listscheduler import (
     T_SUCCS,
     Work,
     missing_inputs,
-    pack,
     times_on_node,
 )
 from placement.engine.timetable import NO_WORKER, Timetable
@@ -80,14 +79,6 @@ class Simulated:
     table: Timetable
     get_requests: int
     disk_bytes: Ints
-
-
-def simulate(compiled: Compiled, assignment: Assignment) -> Timetable:
-    """Return the timetable that an assignment leads to.
-
-    Raises ValueError where a task is assigned to a place that cannot run it.
-    """
-    return play_assignment(pack(compiled.arrays), assignment).table
 
 
 def play_assignment(w: Work, assignment: Assignment) -> Simulated:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from placement.engine.compiled import NEVER
+import numpy as np
+
+from placement.engine.compiled import NEVER, Floats
 from placement.engine.policies.clusters import Clusters
 from placement.engine.policies.goal import Goal, Infeasible
+from placement.engine.policies.heft import ON_LAMBDA, heft
 from placement.engine.policies.heft_mixed import heft_mixed
 from placement.engine.policies.static_ec2 import Point
-from placement.engine.simulator import Simulated
+from placement.engine.simulator import Simulated, play_assignment
 from placement.engine.timetable import NO_WORKER, Timetable
 
 # So many tasks are played, in all clusters that are tried for one deadline.
@@ -30,6 +33,8 @@ _DIFFERENT = 3
 _BESIDE = (1, 2, 4, 8)
 # So many more nodes than would do if they were never idle, in turn.
 _MORE = (0, 1, 2, 4)
+# A cluster that is late by less than this part is relieved of these parts of its tasks, in turn.
+_LATE, _RELIEVED = 0.5, (0.1, 0.2, 0.35)
 
 
 class Starts:
@@ -48,7 +53,7 @@ class Starts:
 
         These are the cheapest tried of the sizes of nodes on which they are cheapest: a few large
         nodes share files, many small ones are never half idle, and no single change leads from one
-        to the other.
+        to the other. A cluster that would be a little late sends some of its tasks to Lambda.
         """
         if not self._most or self._clusters.misfit:
             return []
@@ -57,12 +62,39 @@ class Starts:
         best: dict[int, tuple[float, Timetable]] = {}
         for _, (kind, nodes) in zip(range(self._most), self._sizes(deadline_ms), strict=False):
             run, size = self._run(kind, nodes), int(vcpus[kind])
+            if run.table.makespan_ms > deadline_ms:
+                run = self._relieved(kind, nodes, deadline_ms) or run
             usd = self._clusters.costing.usd(run)
             in_time = run.table.makespan_ms <= deadline_ms
             if in_time and (size not in best or usd < best[size][0]):
                 best[size] = usd, run.table
         cheapest = sorted(best.values(), key=lambda each: each[0])[:_DIFFERENT]
         return found + [table for _, table in cheapest]
+
+    def _relieved(self, kind: int, nodes: int, deadline_ms: int) -> Simulated | None:
+        """Return the run on a cluster that is a little late with enough tasks on Lambda instead."""
+        clusters = self._clusters
+        if self._run(kind, nodes).table.makespan_ms > deadline_ms * (1 + _LATE):
+            return None
+        cluster = clusters.cluster(kind, nodes)
+        for part in _RELIEVED:
+            where = np.where(self._lambda_rank < part, ON_LAMBDA, clusters.where)
+            assignment = heft(clusters.work, cluster, where, whole_run=False)
+            run = play_assignment(clusters.work, assignment)
+            if run.table.makespan_ms <= deadline_ms:
+                return run
+        return None
+
+    @cached_property
+    def _lambda_rank(self) -> Floats:
+        """Which part of the work would sooner go to Lambda, by task: it costs less there."""
+        work, a = self._clusters.work, self._clusters.compiled.arrays
+        busy_ms = np.maximum(1, a.node_compute_ms * a.cores)
+        usd = np.where(work.lambda_ms < NEVER, a.lambda_usd, np.inf).min(axis=1, initial=np.inf)
+        order = np.argsort(usd / busy_ms, kind="stable")
+        rank = np.ones(len(order))
+        rank[order] = np.cumsum(busy_ms[order]) / busy_ms.sum()
+        return np.where(np.isfinite(usd), rank, 1.0)
 
     @cached_property
     def fastest(self) -> Timetable | None:

@@ -32,7 +32,3 @@ class Timetable:
     launch_ms: Ints
     release_ms: Ints
     makespan_ms: int
-
-    def ms_without_input(self, task: int) -> int:
-        """Return how long a task takes (ms) but for bringing its inputs."""
-        return int(self.end_ms[task] - self.start_ms[task] - self.in_ms[task])

@@ -26,7 +26,7 @@ from placement.engine.policies.heft import (
 )
 from placement.engine.policies.sizes import cheapest_sizes, fastest_sizes
 from placement.engine.schedule import _graph_json, make_schedule
-from placement.engine.simulator import simulate
+from placement.engine.simulator import play_assignment
 from placement.engine.taskgraph import Group, Task, TaskGraph
 from placement.engine.timetable import NO_WORKER
 from placement.workflow import PLATFORMS
@@ -287,7 +287,7 @@ def test_what_heft_assigns_passes_the_checker(
     where = anywhere(len(graph.tasks), place)
     kinds = [*([N2] * nodes), H4]
     assignment = heft(pack(compiled.arrays), cluster_of(kinds), where, whole_run=whole_run)
-    table = simulate(compiled, assignment)
+    table = play_assignment(pack(compiled.arrays), assignment).table
     used = {int(node) for node in table.node}
     if len(used - {NO_WORKER}) == len(table.node_type):
         schedule = make_schedule(compiled, table, PRICES, BOOK).to_json()
@@ -311,9 +311,9 @@ def test_on_one_core_each_independent_task_follows_another() -> None:
     graph = graph_of(*(Task(f"t{n}", 0, 4.0 + n, 2, MIB, (), (), ()) for n in range(5)))
     compiled = compile_graph(graph, PRICES, BOOK)
     where = anywhere(5, ON_NODES)
-    table = simulate(
-        compiled, heft(pack(compiled.arrays), cluster_of([N2]), where, whole_run=False)
-    )
+    work = pack(compiled.arrays)
+    assignment = heft(work, cluster_of([N2]), where, whole_run=False)
+    table = play_assignment(work, assignment).table
     # The longest first, each with 0.1 s to start it and half its runtime.
     assert sorted(table.start_ms, reverse=True) == list(table.start_ms)
     assert table.end_ms.max() == UP_MS + sum(100 + (4000 + 1000 * n) // 2 for n in range(5))

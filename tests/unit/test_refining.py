@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from placement.engine.compiled import Compiled, compile_graph
+from placement.engine.policies.costing import Costing
 from placement.engine.refining import refiner
 from placement.engine.refining.refiner import Refiner
 from placement.engine.schedule import Schedule, make_schedule
 from placement.engine.search import Search, to_timetable
+from placement.engine.tally import tallied
 from placement.engine.taskgraph import Group, Task, TaskGraph
 from placement.engine.timetable import NO_WORKER, Timetable
 from placement.workflow import PLATFORMS
@@ -45,7 +47,10 @@ def account(graph: Compiled, table: Timetable) -> Schedule:
 
 
 def violations(graph: Compiled, table: Timetable) -> list[str]:
-    written = json.loads(json.dumps(account(graph, table).to_json()))
+    schedule = account(graph, table)
+    quick_usd = Costing(graph, PRICES, BOOK).usd(tallied(graph, table))
+    assert quick_usd == pytest.approx(float(schedule.usd), rel=1e-9)
+    written = json.loads(json.dumps(schedule.to_json()))
     return check(None, written, books_of(PRICES, BOOK))
 
 

@@ -17,7 +17,8 @@ from placement.engine.compiled import NEVER, Compiled, compile_graph
 from placement.engine.listscheduler import pack
 from placement.engine.policies.costing import Costing
 from placement.engine.schedule import make_schedule
-from placement.engine.simulator import Assignment, play_assignment, simulate
+from placement.engine.simulator import Assignment, play_assignment
+from placement.engine.tally import tallied
 from placement.engine.taskgraph import Group, Task, TaskGraph
 from placement.engine.timetable import NO_WORKER, Timetable
 from placement.workflow import PLATFORMS
@@ -92,6 +93,10 @@ def assignment(
         launch_ms=np.full(len(kinds), RUN_START_MS, dtype=np.int64),
         whole_run=whole_run,
     )
+
+
+def simulate(compiled: Compiled, given_assignment: Assignment) -> Timetable:
+    return play_assignment(pack(compiled.arrays), given_assignment).table
 
 
 def played(graph: TaskGraph, given_assignment: Assignment, book: PlatformBook = BOOK) -> Timetable:
@@ -193,6 +198,9 @@ def test_the_fast_cost_is_the_exact_cost(drawn: tuple[TaskGraph, Assignment]) ->
     run = play_assignment(pack(compiled.arrays), given_assignment)
     exact = make_schedule(compiled, run.table, PRICES, BOOK).usd
     assert Costing(compiled, PRICES, BOOK).usd(run) == pytest.approx(float(exact), rel=1e-9)
+    again = tallied(compiled, run.table)
+    assert again.get_requests == run.get_requests
+    assert again.disk_bytes.tolist() == run.disk_bytes.tolist()
 
 
 # nodes

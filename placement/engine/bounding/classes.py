@@ -36,6 +36,16 @@ class NodePlan:
     before_ms: Floats
     main_ms: Floats
 
+    def and_also(self, more: NodePlan) -> NodePlan:
+        """Return the plan of these classes and then of more."""
+        return NodePlan(
+            np.concatenate([self.fits, more.fits]),
+            np.concatenate([self.begins, more.begins]),
+            np.concatenate([self.until, more.until]),
+            np.concatenate([self.before_ms, more.before_ms]),
+            np.concatenate([self.main_ms, more.main_ms]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LambdaPlan:
@@ -127,35 +137,23 @@ def _with_fetches(classes: Classes, facts: Facts, places: Places) -> Classes:
         found: Floats = np.bincount(number, values, added) / np.bincount(number, minlength=added)
         return found
 
-    def longer(these: Floats, more: Floats | float = 0.0) -> Floats:
-        shape = (*these.shape[:-1], added)
-        return np.concatenate([these, np.broadcast_to(np.asarray(more), shape)], axis=-1)
+    def longer(these: Floats) -> Floats:
+        return np.concatenate([these, np.zeros((*these.shape[:-1], added))], axis=-1)
 
     on_nodes = []
     for which, plan in enumerate(classes.on_nodes):
-        supply = places.supplies[which]
-        starts = places.until[which] - supply.kind.before_ms
-        took = mean(supply.kind.fetch_ms[some])
-        last = np.full(len(sets.file), supply.first_ms, dtype=np.int64)
-        latest = np.where(places.fits[which], starts, supply.first_ms)
-        np.maximum.at(last, sets.readers.owners(), latest[sets.readers.entries])
-        begin = np.full(added, float(supply.first_ms))
+        took, last = (mean(each[some]) for each in _fetch_times(facts, places, which))
+        begin = np.full(added, float(places.supplies[which].first_ms))
         # On the first kind in any case: a class needs some place.
-        fits = (begin + took <= mean(last[some])) | (which == 0)
-        on_nodes.append(
-            NodePlan(
-                np.concatenate([plan.fits, fits]),
-                longer(plan.begins, begin),
-                longer(plan.until, np.maximum(begin, mean(last[some]) - took)),
-                longer(plan.before_ms),
-                longer(plan.main_ms, took),
-            )
-        )
+        fits = (begin + took <= last) | (which == 0)
+        until = np.maximum(begin, last - took)
+        fetches = NodePlan(fits, begin, until, np.zeros(added), took)
+        on_nodes.append(plan.and_also(fetches))
     none = np.zeros(added, dtype=np.bool_)
     return Classes(
         classes.count + added,
         np.concatenate([classes.brings_much, none]),
-        longer(classes.usd_per_ms, np.bincount(number, sets.usd_per_ms[some], added)),
+        np.append(classes.usd_per_ms, np.bincount(number, sets.usd_per_ms[some], added)),
         tuple(on_nodes),
         tuple(
             LambdaPlan(np.concatenate([size.fits, none]), longer(size.ms), longer(size.usd))
@@ -166,6 +164,16 @@ def _with_fetches(classes: Classes, facts: Facts, places: Places) -> Classes:
         longer(classes.into),
         longer(classes.out_of),
     )
+
+
+def _fetch_times(facts: Facts, places: Places, which: int) -> tuple[Floats, Ints]:
+    """Return by file set how long its fetch takes on a kind of nodes, and its latest end (ms)."""
+    sets, supply = facts.sets, places.supplies[which]
+    starts = places.until[which] - supply.kind.before_ms
+    latest = np.where(places.fits[which], starts, supply.first_ms)
+    last = np.full(len(sets.file), supply.first_ms, dtype=np.int64)
+    np.maximum.at(last, sets.readers.owners(), latest[sets.readers.entries])
+    return supply.kind.fetch_ms, last
 
 
 def _cheaper_on_nodes(facts: Facts, places: Places) -> Bools:

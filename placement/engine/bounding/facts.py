@@ -135,6 +135,7 @@ class _Reader:
         np.maximum.at(self.reader_cores, self.inputs.entries, self.cores[self.inputs.owners()])
 
     def facts(self) -> Facts:
+        """Work everything out."""
         prices, book = self.prices, self.book
         compute_ms = all_ms(self.runtime_s / book.value("instance_core_speed"))
         types = node_types(prices, book, int(self._bytes_touched().min()))

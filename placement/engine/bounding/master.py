@@ -91,6 +91,7 @@ class _Rows:
         self._values.append(np.broadcast_to(np.asarray(values, dtype=np.float64), rows.shape))
 
     def parts(self, shift: int = 0) -> tuple[Ints, Ints, Floats]:
+        """Return rows, columns (moved by `shift`) and values of all entries."""
         if not self._rows:
             none = np.zeros(0, dtype=np.int64)
             return none, none, np.zeros(0)

@@ -177,6 +177,7 @@ class _Bound:
 
     @classmethod
     def of(cls, clusters: Clusters, kind: int) -> _Bound:
+        """Return what holds for a type."""
         a = clusters.compiled.arrays
         alone = bool(clusters.on_ray.all())
         longest_ms, core_ms = _least(clusters.work, kind) if alone else (0, 0)

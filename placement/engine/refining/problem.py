@@ -46,7 +46,7 @@ class Problem(NamedTuple):
 
 
 T_PREDS, T_SUCCS, T_INS, T_OUTS = range(4)
-T_CORES, T_GROUP, T_OWN_FILES, T_OWN_BYTES, T_OWN_PARTS, T_OWN_DISK = range(4, 10)
+T_GROUP, T_OWN_FILES, T_OWN_BYTES, T_OWN_PARTS, T_OWN_DISK = range(4, 9)
 # The whole task with all inputs to bring, that bringing, and the slots that it takes: its cores, or
 # as many as its memory is worth.
 D_ALL, D_IN, D_SLOTS = range(3)
@@ -71,6 +71,33 @@ def problem_of(
     launched, as positions in `kinds`.
     """
     a = compiled.arrays
+    tasks, links = _tasks(compiled)
+    on_kind, rates = _on_kinds(compiled, times, kinds)
+    transition_usd = float(prices.usd("state_transition"))
+    part_usd = book.value("transitions_per_part") * transition_usd
+    queue_usd = book.value("sqs_requests_per_job") * float(prices.usd("sqs_request"))
+    gap_ms, init_ms, minimum_ms = (int(a.limits[at]) for at in (2, 3, 6))
+    return Problem(
+        tasks=tasks,
+        links=links,
+        files=np.ascontiguousarray(np.stack([a.file_bytes, a.file_parts], axis=1)),
+        on_kind=on_kind,
+        rates=rates,
+        put_usd=a.out_parts * a.figures[5],
+        kinds=np.stack([a.vcpus[kinds], a.boot_ms[kinds], a.task_start_ms[kinds]], axis=1),
+        kind_usd=a.node_usd_per_ms[kinds],
+        choices=_padded(choices),
+        lambda_ms=np.where(a.lambda_ms < NEVER, a.lambda_ms + init_ms, NEVER),
+        lambda_usd=a.lambda_usd + a.lambda_init_usd,
+        use_usd=np.tile([part_usd, part_usd + queue_usd], (len(compiled.graph.groups), 1)),
+        figures=a.figures[[0, 2, 4, 6, 7]],
+        limits=np.array([gap_ms, minimum_ms, compiled.run_start_ms, last_ms]),
+    )
+
+
+def _tasks(compiled: Compiled) -> tuple[Ints, Ints]:
+    """Return `Problem.tasks` and `Problem.links`."""
+    a = compiled.arrays
     touched = np.bincount(np.concatenate([a.in_idx, a.out_idx]), minlength=len(a.file_bytes))
     common = touched > 1
     in_ptr, in_idx = _kept(a.in_ptr, a.in_idx, common)
@@ -85,7 +112,6 @@ def problem_of(
         *(
             np.append(each, 0)
             for each in (
-                a.cores,
                 [task.group for task in compiled.graph.tasks],
                 _own(a.in_ptr, a.in_idx, common, np.ones_like(a.file_bytes)),
                 own_bytes,
@@ -94,27 +120,8 @@ def problem_of(
             )
         ),
     ]
-    on_kind, rates = _on_kinds(compiled, times, kinds)
-    transition_usd = float(prices.usd("state_transition"))
-    part_usd = book.value("transitions_per_part") * transition_usd
-    queue_usd = book.value("sqs_requests_per_job") * float(prices.usd("sqs_request"))
-    gap_ms, init_ms, minimum_ms = (int(a.limits[at]) for at in (2, 3, 6))
-    return Problem(
-        tasks=np.ascontiguousarray(np.stack(columns, axis=1).astype(np.int64)),
-        links=np.concatenate([a.pred_idx, a.succ_idx, in_idx, out_idx]),
-        files=np.ascontiguousarray(np.stack([a.file_bytes, a.file_parts], axis=1)),
-        on_kind=on_kind,
-        rates=rates,
-        put_usd=a.out_parts * a.figures[5],
-        kinds=np.stack([a.vcpus[kinds], a.boot_ms[kinds], a.task_start_ms[kinds]], axis=1),
-        kind_usd=a.node_usd_per_ms[kinds],
-        choices=_padded(choices),
-        lambda_ms=np.where(a.lambda_ms < NEVER, a.lambda_ms + init_ms, NEVER),
-        lambda_usd=a.lambda_usd + a.lambda_init_usd,
-        use_usd=np.tile([part_usd, part_usd + queue_usd], (len(compiled.graph.groups), 1)),
-        figures=a.figures[[0, 2, 4, 6, 7]],
-        limits=np.array([gap_ms, minimum_ms, compiled.run_start_ms, last_ms]),
-    )
+    links = np.concatenate([a.pred_idx, a.succ_idx, in_idx, out_idx])
+    return np.ascontiguousarray(np.stack(columns, axis=1).astype(np.int64)), links
 
 
 def types_worth_launching(compiled: Compiled, times: NodeTimes) -> list[list[int]]:

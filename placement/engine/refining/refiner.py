@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -14,15 +15,17 @@ from placement.engine.node_times import NodeTimes
 from placement.engine.refining.decoding import S_END, S_IN, S_START, Times, new_times
 from placement.engine.refining.layout import Layout, new_layout
 from placement.engine.refining.parts import refine
-from placement.engine.refining.problem import Problem, problem_of, types_worth_launching
+from placement.engine.refining.problem import K_VCPUS, Problem, problem_of, types_worth_launching
 from placement.engine.replay import replayed
+from placement.engine.side_by_side import all_of
 from placement.engine.timetable import NO_WORKER, Timetable
 
 # How often tasks are taken up in one refinement, in all tries together: per task, and at the most.
-TIMES_PER_TASK, MOST_TAKEN_UP = 120_000, 5_000_000
-# This part of it is for all timetables, the rest for the best of them.
+TIMES_PER_TASK, MOST_TAKEN_UP = 300_000, 40_000_000
+# Graphs of more tasks get less, down to so much per task, so that one of 900 takes about a second.
+MANY_TASKS, FEWEST_PER_TASK = 450, 1_000
+# So much of it goes to all timetables, the rest to so many of them that are gone on with.
 FIRST = 0.2
-# So many timetables are returned: by their account, the second may be the cheaper one.
 KEPT = 2
 # What a change may cost more at first and in the end, in boots of the cheapest node.
 HOT_BOOTS, COLD_BOOTS = 0.25, 0.02
@@ -37,23 +40,35 @@ class _Numbered:
     number: dict[int, int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Drawn:
     """A timetable as a layout, with its times and cost."""
 
+    problem: Problem
     layout: Layout
     times: Times
-    usd: float
+    usd: float = np.inf
 
     @classmethod
     def of(cls, problem: _Numbered, table: Timetable) -> _Drawn:
+        """Draw a timetable."""
         types = np.array([problem.number[int(each)] for each in table.node_type], dtype=np.int64)
         place = np.where(table.node == NO_WORKER, -1 - table.size, table.node)
         layout = new_layout(problem.arrays, place, types)
         times = new_times(problem.arrays, len(layout.kind))
         times.tasks[:, S_START], times.tasks[:, S_END] = table.start_ms, table.end_ms
         times.tasks[:, S_IN] = table.in_ms
-        return cls(layout, times, np.inf)
+        return cls(problem.arrays, layout, times)
+
+    def refine(self, taken_up: int, heats_usd: tuple[float, float], seed: int) -> None:
+        """Refine it in place, with so much effort."""
+        self.usd = refine(self.problem, self.layout, self.times, taken_up, *heats_usd, seed)
+
+    @property
+    def node_vcpus(self) -> int:
+        """How large its nodes are: the power of two near the mean by their vCPUs."""
+        vcpus = self.problem.kinds[self.layout.kind[self.layout.tasks_on > 0], K_VCPUS]
+        return round(math.log2((vcpus**2).sum() / vcpus.sum())) if len(vcpus) else NO_WORKER
 
 
 class Refiner:
@@ -69,31 +84,33 @@ class Refiner:
     def _choices(self) -> list[list[int]]:
         return types_worth_launching(self._compiled, self._times)
 
-    def refined(self, tables: Sequence[Timetable], deadline_ms: int, seed: int) -> list[Timetable]:
+    def refined(
+        self, tables: Sequence[Timetable], deadline_ms: int, seed: int, part: float = 1.0
+    ) -> list[Timetable]:
         """Return what becomes of some timetables, the best one first; none if nothing does.
 
-        Each is refined a little, and the one that is cheapest then with all the effort that is
-        left. The same arguments give the same timetables. They may cost more than those given, by
-        what the model of a draft leaves out: Lambda environments that are warm, and an MPI
-        cluster's head node and file system.
+        Each is refined a little. The one that is cheapest then, and the cheapest with nodes of
+        another size, are gone on with: how cheap a layout can become shows late. The same arguments
+        give the same timetables. They may cost more than those given, by what the model of a draft
+        leaves out: Lambda environments that are warm, and an MPI cluster's head node and file
+        system. `part` is how much of the usual effort there is.
         """
         tables = [table for table in tables if len(table.node_type)]
         if not tables:
             return []
-        taken_up = min(MOST_TAKEN_UP, TIMES_PER_TASK * len(tables[0].start_ms))
+        taken_up = part * effort(len(tables[0].start_ms))
         problem = self._problem(tables, deadline_ms)
-        drawn = [_Drawn.of(problem, table) for table in tables]
         heats_usd = HOT_BOOTS * self._boot_usd, COLD_BOOTS * self._boot_usd
-        for each in drawn:
-            first = int(FIRST * taken_up) // len(drawn)
-            each.usd = refine(problem.arrays, each.layout, each.times, first, *heats_usd, seed)
-        drawn.sort(key=lambda each: each.usd)
-        best = drawn[0]
-        if np.isinf(best.usd):
+        drawn = [_Drawn.of(problem, table) for table in tables]
+        first = int(FIRST * taken_up) // len(drawn)
+        all_of([partial(each.refine, first, heats_usd, seed) for each in drawn])
+        kept = _different([each for each in drawn if np.isfinite(each.usd)])
+        if not kept:
             return []
-        rest = int((1 - FIRST) * taken_up)
-        best.usd = refine(problem.arrays, best.layout, best.times, rest, *heats_usd, seed)
-        made = [self._timetable(problem, each, deadline_ms) for each in drawn[:KEPT]]
+        rest = int((1 - FIRST) * taken_up) // len(kept)
+        all_of([partial(each.refine, rest, heats_usd, seed) for each in kept])
+        kept.sort(key=lambda each: each.usd)
+        made = [self._timetable(problem, each, deadline_ms) for each in kept]
         return [table for table in made if table is not None]
 
     def _problem(self, tables: Sequence[Timetable], deadline_ms: int) -> _Numbered:
@@ -137,3 +154,19 @@ class Refiner:
             makespan_ms=deadline_ms,
         )
         return replayed(self._compiled, table, table.start_ms, deadline_ms)
+
+
+def effort(tasks: int) -> int:
+    """Return how often tasks of a graph of so many are taken up in one refinement."""
+    most = MOST_TAKEN_UP * min(1.0, (MANY_TASKS / tasks) ** 4)
+    return max(FEWEST_PER_TASK * tasks, min(TIMES_PER_TASK * tasks, int(most)))
+
+
+def _different(drawn: list[_Drawn]) -> list[_Drawn]:
+    """Return the cheapest, and the cheapest with nodes of other sizes; at most KEPT."""
+    drawn = sorted(drawn, key=lambda each: each.usd)
+    found: dict[int, _Drawn] = {}
+    for each in drawn:
+        found.setdefault(each.node_vcpus, each)
+    others = [each for each in drawn if each not in found.values()]
+    return [*found.values(), *others][:KEPT]
