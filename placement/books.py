@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from itertools import pairwise
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,18 +24,32 @@ PLATFORMS_FILE = _FOLDER / "platforms-us-east-1.yaml"
 
 type Arch = Literal["x86_64", "arm64"]
 
+_ZERO = Decimal(0)
 _LAMBDA_PRICES: Mapping[str, str] = {"x86_64": "lambda_x86_gb_s", "arm64": "lambda_arm_gb_s"}
 
 
 @dataclass(frozen=True, slots=True)
+class Tier:
+    """A volume tier: what a month uses above this quantity costs `usd` each."""
+
+    above: Decimal
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `assumed`: nobody measured or documented it, and `source` says why this value."""
+    """One figure. `assumed`: nobody measured or documented it, and `source` says why this value.
+
+    A price that falls with the volume of a month has `tiers` above the first, whose price `value`
+    is.
+    """
 
     value: Decimal
     unit: str
     source: str
     date: str
     assumed: bool = False
+    tiers: tuple[Tier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +78,43 @@ class BookStamp:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """Unit prices in USD by name; instance prices in USD per hour by type (Linux, on demand)."""
+    """Unit prices in USD by name; instance prices in USD per hour by type (Linux, on demand).
+
+    `sources` says what the short names of figures' sources stand for.
+    """
 
     stamp: BookStamp
     figures: Mapping[str, Figure]
     instances: Mapping[str, Figure]
+    sources: Mapping[str, str] = MappingProxyType({})
 
     def usd(self, name: str) -> Decimal:
-        """Return a unit price in USD; UserError that names it where the book has none."""
+        """Return a unit price in USD; UserError that names it where the book has none.
+
+        Of a price with volume tiers it is the first.
+        """
         return _figure(self.figures, name, self.stamp, "price").value
+
+    def tiers(self, name: str) -> tuple[Tier, ...]:
+        """Return a unit price's volume tiers in USD, the first above 0; UserError as `usd`."""
+        figure = _figure(self.figures, name, self.stamp, "price")
+        return (Tier(_ZERO, figure.value), *figure.tiers)
 
     def rule(self, name: str) -> Decimal:
         """Return a figure of a billing rule (a minimum, a length of month) in its own unit."""
         return _figure(self.figures, name, self.stamp, "billing rule").value
 
     def lambda_usd_per_gb_s(self, arch: str) -> Decimal:
-        """Return the price of a GB-second of Lambda on "x86_64" or "arm64"."""
+        """Return the price of a GB-second of Lambda on "x86_64" or "arm64", in the first tier."""
+        return self.lambda_tiers(arch)[0].usd
+
+    def lambda_tiers(self, arch: str) -> tuple[Tier, ...]:
+        """Return the volume tiers of a GB-second of Lambda on "x86_64" or "arm64"."""
         if arch not in _LAMBDA_PRICES:
             raise UserError(
                 f'Lambda has no architecture "{arch}"; there are {" and ".join(_LAMBDA_PRICES)}.'
             )
-        return self.usd(_LAMBDA_PRICES[arch])
+        return self.tiers(_LAMBDA_PRICES[arch])
 
     def instance_usd_per_hour(self, instance_type: str) -> Decimal:
         """Return an instance type's price in USD per hour; UserError where it is not sold."""
@@ -124,6 +156,7 @@ class PlatformBook:
         return float(_figure(self.profile_defaults, name, self.stamp, "profile default").value)
 
 
+_Price = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _LambdaSizes = Annotated[list[Annotated[int, Field(ge=128, le=10_240)]], Field(min_length=1)]
 
@@ -132,15 +165,25 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class _TierModel(_Model):
+    above: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+    value: _Price
+
+    def tier(self) -> Tier:
+        return Tier(self.above, self.value)
+
+
 class _FigureModel(_Model):
-    value: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+    value: _Price
     unit: Annotated[str, Field(min_length=1)]
     source: Annotated[str, Field(min_length=1)]
     date: str = ""
     assumed: bool = False
+    tiers: list[_TierModel] = []
 
     def figure(self) -> Figure:
-        return Figure(self.value, self.unit, self.source, self.date, self.assumed)
+        tiers = tuple(each.tier() for each in self.tiers)
+        return Figure(self.value, self.unit, self.source, self.date, self.assumed, tiers)
 
 
 class _BlockModel(_Model):
@@ -149,17 +192,24 @@ class _BlockModel(_Model):
 
 
 class _ApartModel(_BlockModel):
-    families: Annotated[list[str], Field(min_length=1)]
+    families: list[str] = []
+    types: list[str] = []
 
 
 class _InstancePricesModel(_BlockModel):
-    usd_per_hour: dict[str, Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]]
-    apart: list[_ApartModel] = []  # families with another source than the others
+    usd_per_hour: dict[str, _Price]
+    apart: list[_ApartModel] = []  # types and families with another source than the others
 
-    def figure(self, name: str, usd: Decimal) -> Figure:
-        family = name.partition(".")[0]
-        block = next((each for each in self.apart if family in each.families), self)
-        return Figure(usd, "USD/h", block.source, block.date)
+    def figures(self) -> dict[str, Figure]:
+        by_type: dict[str, _BlockModel] = {name: each for each in self.apart for name in each.types}
+        by_family: dict[str, _BlockModel] = {
+            name: each for each in self.apart for name in each.families
+        }
+        found = {}
+        for name, usd in self.usd_per_hour.items():
+            block = by_type.get(name) or by_family.get(name.partition(".")[0]) or self
+            found[name] = Figure(usd, "USD/h", block.source, block.date)
+        return found
 
 
 class _InstancesModel(_BlockModel):
@@ -202,12 +252,14 @@ def default_books() -> tuple[PriceBook, PlatformBook]:
 
 def load_price_book(text: str, file_name: str = "price book") -> PriceBook:
     """Read a price book. Raises UserError: one sentence, with the line."""
-    model = _validated(_PriceBookModel, Source(text, file_name))
-    block = model.instances
+    source = Source(text, file_name)
+    model = _validated(_PriceBookModel, source)
+    _check_tiers(model, source)
     return PriceBook(
         model.stamp(),
         {name: figure.figure() for name, figure in model.figures.items()},
-        {name: block.figure(name, usd) for name, usd in block.usd_per_hour.items()},
+        model.instances.figures(),
+        dict(model.sources),
     )
 
 
@@ -231,6 +283,14 @@ def load_platform_book(text: str, file_name: str = "platform book") -> PlatformB
         tuple(model.hpc_types),
         model.hpc_head_type,
     )
+
+
+def _check_tiers(model: _PriceBookModel, source: Source) -> None:
+    """Refuse tiers that do not rise: a quantity would fall into two of them, or into none."""
+    for name, figure in model.figures.items():
+        begins = [tier.above for tier in figure.tiers]
+        if any(later <= sooner for sooner, later in pairwise(begins)):
+            raise source.error(("figures", name, "tiers"), f"the tiers of {name} do not rise.")
 
 
 def _check_types(model: _PlatformBookModel, source: Source) -> None:

@@ -20,7 +20,7 @@ from reporting.report import Report, parse_report
 from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
 from trivium import demo as demonstration
-from trivium import planning
+from trivium import planning, prices
 from trivium.console import AsJson, out, say, talk
 from trivium.local import stack as local
 from trivium.target import Target
@@ -40,6 +40,7 @@ StackName = Annotated[
 app.command()(planning.plan)
 app.command()(planning.pareto)
 app.command()(planning.compare)
+app.add_typer(prices.app, name="prices")
 
 
 @app.command()

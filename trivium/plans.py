@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 from numba.core import event
 from rich.console import RenderableType
@@ -33,7 +32,9 @@ from reporting.plan_json import comparison_json, front_json, plan_json
 from reporting.plan_table import comparison_table, front_table, plan_table
 from reporting.plan_text import plan_headline
 from reporting.planned import Asked, Comparison, Front, Planned
+from trivium.books import chosen_books
 from trivium.console import out, say, talk
+from trivium.files import replacing
 from trivium.planning import Wanted
 
 FOUND, NOT_FOUND = 0, 1  # exit codes
@@ -77,7 +78,7 @@ class Source:
 
 def read(path: Path, uploads: Mapping[str, tuple[int, ...]]) -> Source:
     """Read a trace or a workflow file. Raises UserError: one sentence."""
-    prices, book = default_books()
+    prices, book = chosen_books()
     graph = read_graph(path, book, uploads)
     if graph.machine != MACHINE:
         return Source(graph, "cost", None, prices, book)
@@ -177,27 +178,6 @@ def _write(path: Path, schedule: Schedule) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
     say(f"wrote {path}")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """Open a file that takes the place of another once all of it is written.
-
-    Whatever ends the writing before leaves what was there. What is no ordinary file, such as
-    /dev/stdout, is written as it is.
-    """
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8") as file:
-            yield file
-        return
-    target = path.resolve()  # a link stays one
-    begun = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with begun.open("w", encoding="utf-8") as file:
-            yield file
-        begun.replace(target)
-    finally:
-        begun.unlink(missing_ok=True)
 
 
 class _Clock:

@@ -15,11 +15,12 @@ from typing import Any
 import numba
 import pytest
 
-from placement.books import default_books
+from placement.books import PRICES_FILE, default_books
 from placement.engine import front
 from tests.checker.check_schedule import check
 from trivium import plans
 from trivium.cli import app, guarded
+from trivium.files import replacing
 
 ROOT = Path(__file__).parents[2]
 TRACES = os.environ.get("TRIVIUM_TRACES", "")
@@ -173,7 +174,7 @@ def test_a_schedule_that_is_not_written_to_its_end_leaves_what_was_there(tmp_pat
     path.write_text("before")
 
     def interrupted() -> None:
-        with plans.replacing(path) as file:
+        with replacing(path) as file:
             file.write("half")
             raise KeyboardInterrupt
 
@@ -186,13 +187,13 @@ def test_a_schedule_that_is_not_written_to_its_end_leaves_what_was_there(tmp_pat
 def test_a_schedule_goes_to_where_a_link_points_and_into_a_pipe(tmp_path: Path) -> None:
     path, link, pipe = (tmp_path / name for name in ("schedule.json", "link", "pipe"))
     link.symlink_to(path)
-    with plans.replacing(link) as file:
+    with replacing(link) as file:
         file.write("whole")
     assert link.is_symlink()
     assert path.read_text() == "whole"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with plans.replacing(pipe) as file:
+    with replacing(pipe) as file:
         file.write("whole")
     assert os.read(reader, 100) == b"whole"
     os.close(reader)
@@ -446,10 +447,21 @@ def test_a_type_without_a_price_is_refused_in_one_sentence(
 ) -> None:
     prices, book = default_books()
     sold = {name: usd for name, usd in prices.instances.items() if name != "c6g.medium"}
-    monkeypatch.setattr(plans, "default_books", lambda: (replace(prices, instances=sold), book))
+    monkeypatch.setattr(plans, "chosen_books", lambda: (replace(prices, instances=sold), book))
     done = trivium("plan", small)
     refused(done)
     assert "c6g.medium" in done.err
+
+
+def test_prices_of_another_region_are_not_planned_with(
+    trivium: Run, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "prices.yaml"
+    own.write_text(PRICES_FILE.read_text().replace("region: us-east-1", "region: eu-west-1"))
+    monkeypatch.setenv("TRIVIUM_PRICES", str(own))
+    done = trivium("plan", small)
+    refused(done)
+    assert "has prices for eu-west-1" in done.err
 
 
 def refused(done: Done) -> None:

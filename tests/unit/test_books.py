@@ -113,9 +113,19 @@ def test_a_missing_figure_is_an_error_that_names_it(
 @pytest.mark.parametrize(
     ("load", "text", "words"),
     [
-        (load_price_book, PRICES_TEXT.replace("0.0000166667", "-1"), "line 1[0-9]: figures.lambda"),
+        (
+            load_price_book,
+            PRICES_TEXT.replace("0.0000166667", "-1"),
+            "line [12][0-9]: figures.lambda",
+        ),
         (load_price_book, PRICES_TEXT.replace("region:", "regoin:"), "line 2: region: Field req"),
         (load_price_book, "[]", "line 1"),
+        (
+            load_price_book,
+            PRICES_TEXT.replace("above: 15000000000", "above: 6000000000"),
+            "line [0-9]+: the tiers of lambda_x86_gb_s do not rise",
+        ),
+        (load_price_book, PRICES_TEXT.replace("above: 6000000000,", "above: 0,"), "tiers.0.above"),
         (load_platform_book, PLATFORMS_TEXT.replace("c5.large: [2, ", "c5.large: ["), "c5.large"),
         (load_platform_book, PLATFORMS_TEXT.replace("unit: s,", "", 1), "unit: Field required"),
         (
