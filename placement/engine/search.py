@@ -96,7 +96,14 @@ class Search:
 
     def soonest(self) -> Timetable:
         """Return the schedule in which every task ends as soon as it can."""
-        return to_timetable(self._compiled, self._soonest())
+        at_once = np.zeros((len(self._group), 3), dtype=np.int64)
+        at_once[:, 0] = self._earliest - np.minimum(self._lambda_ms, self._node_ms)
+        nodes = np.zeros((2, 1), dtype=np.int64)
+        played = [
+            play(self._work, Rules(at_once, ladder.up_to(1), nodes))
+            for ladder in self._ladders.values()
+        ]
+        return to_timetable(self._compiled, min(played, key=lambda each: each.makespan_ms))
 
     def cheapest(self, deadline_ms: int, seed: int) -> Found:
         """Return the cheapest schedule found for a deadline; it may be late where none was found.
@@ -129,19 +136,6 @@ class Search:
                 here = other
             if other.rank < best.rank:
                 best = other
-        return best
-
-    def _soonest(self) -> Played:
-        n = len(self._group)
-        best: Played | None = None
-        for ladder in self._ladders.values():
-            at_once = np.zeros((n, 3), dtype=np.int64)
-            at_once[:, 0] = self._earliest - np.minimum(self._lambda_ms, self._node_ms)
-            rules = Rules(at_once, ladder.up_to(1), np.zeros((2, 1), dtype=np.int64))
-            played = play(self._work, rules)
-            if best is None or played.makespan_ms < best.makespan_ms:
-                best = played
-        assert best is not None
         return best
 
     def _try(self, knobs: Knobs, deadline_ms: int) -> Found:
