@@ -2,13 +2,15 @@
 
 Numba takes a function from its cache while the file that defines it is unchanged, also where a
 function that it calls, in another file, has changed. So the cache lies in a folder that is named
-after all sources of this package; that of older sources is removed.
+after all sources of this package that compiled functions may depend on: those that define some, and
+whatever these import. That of older sources is removed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +19,20 @@ from typing import Any
 import numba
 
 _PACKAGE = Path(__file__).parent
+_ROOT = _PACKAGE.parents[1]
 _PREFIX = "compiled-"
+_IMPORTED = re.compile(r"^from (placement\.engine[\w.]*) import", re.MULTILINE)
 
 
 def _sources() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(path.read_bytes())
+    """Return a name that changes with every source that compiled functions may depend on."""
+    texts = {path: path.read_text() for path in sorted(_PACKAGE.rglob("*.py"))}
+    wanted = [path for path, text in texts.items() if f"from {__name__} import" in text]
+    for path in wanted:
+        modules = _IMPORTED.findall(texts[path])
+        found = (_ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules)
+        wanted += [each for each in found if each in texts and each not in wanted]
+    digest = hashlib.sha256("".join(texts[path] for path in sorted(wanted)).encode())
     return digest.hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from placement.books import PlatformBook, PriceBook
 from placement.engine.bound import CostBound
 from placement.engine.compiled import Compiled, compile_graph
+from placement.engine.packings import Packings
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.policies.registry import Baselines
 from placement.engine.refining.refiner import Refiner
@@ -78,6 +79,9 @@ class Planner:
         self._refiner = Refiner(self._compiled, prices, book)
         self._baselines = Baselines(self._compiled, prices, book)
         self._starts = Starts(self._baselines.clusters)
+        self._packings = Packings(
+            self._baselines.clusters, self._search.slack, self._refiner.choices
+        )
         self._costing = self._baselines.clusters.costing
         self._found: dict[tuple[int, int, float], Schedule] = {}
 
@@ -149,9 +153,10 @@ class Planner:
         return min(best, self._for_deadline(deadline_ms, seed), key=_dearness)
 
     def _within_budget(self, goal: Goal, seed: int) -> Schedule | Infeasible:
-        """Return the fastest schedule that costs no more than the budget.
+        """Return the best schedule for a goal with a budget.
 
-        The deadline is halved in on: a longer one does not make the cheapest schedule dearer.
+        For least time the deadline is halved in on: a longer one does not make the cheapest
+        schedule dearer.
         """
         assert goal.budget_usd is not None
         slowest = (
@@ -163,14 +168,26 @@ class Planner:
             return _too_dear(goal, slowest)
         if goal.objective == "cost":
             return slowest
-        best, low, high = slowest, self.shortest_makespan_ms, slowest.makespan_ms
+        return self._soonest_within(goal, slowest, seed)
+
+    def _soonest_within(self, goal: Goal, slowest: Schedule, seed: int) -> Schedule:
+        """Return the fastest schedule found that costs no more than the budget, as one does."""
+        assert goal.budget_usd is not None
+        low, high = self.shortest_makespan_ms, slowest.makespan_ms
+        tried = [slowest, self._for_deadline(low, seed, QUICK)]
+        if self._few:
+            tried += map(self._account, self._others_soonest(high, goal.budget_usd))
         for _ in range(BUDGET_STEPS):
             middle = (low + high) // 2
-            tried = self._for_deadline(middle, seed, QUICK)
-            if tried.usd <= goal.budget_usd:
-                best, high = min(best, tried, key=lambda each: each.makespan_ms), middle
+            tried.append(self._for_deadline(middle, seed, QUICK))
+            if tried[-1].usd <= goal.budget_usd:
+                high = middle
             else:
                 low = middle
+        best = min(
+            (each for each in tried if each.usd <= goal.budget_usd),
+            key=lambda each: (each.makespan_ms, each.usd),
+        )
         return min(best, self._for_deadline(best.makespan_ms, seed), key=_dearness)
 
     @cached_property
@@ -184,8 +201,8 @@ class Planner:
     def _for_deadline(self, deadline_ms: int, seed: int, effort: float = 1.0) -> Schedule:
         """Return the cheapest schedule found; the fastest where none keeps the deadline.
 
-        The search, fixed clusters and the fastest schedule are there to begin with. The refinement
-        goes on from the cheapest of them, with some part of its effort.
+        The search, packings, fixed clusters and the fastest schedule are there to begin with. The
+        refinement goes on from the cheapest of them, with some part of its effort.
         """
         key = (deadline_ms, seed, effort)
         if key not in self._found:
@@ -206,8 +223,8 @@ class Planner:
         deadlines = [deadline_ms, shorter] if twice else [deadline_ms]
         jobs = [partial(self._searched, each, deadline_ms, seed) for each in deadlines]
         jobs.append(partial(self._starts.in_time, deadline_ms))
-        few = len(self._compiled.graph.tasks) <= SOONEST_TASKS
-        if few and deadline_ms <= self.shortest_makespan_ms:
+        jobs.append(partial(self._packings.in_time, deadline_ms, seed))
+        if self._few and deadline_ms <= self.shortest_makespan_ms:
             jobs.append(partial(self._others_soonest, deadline_ms))
         tables = [table for found in all_of(jobs) for table in found]
         # It is there for whoever asks for less time than there is.
@@ -220,12 +237,15 @@ class Planner:
         found = self._search.cheapest(for_ms, seed).played
         return [to_timetable(self._compiled, found)] if found.makespan_ms <= deadline_ms else []
 
-    def _others_soonest(self, deadline_ms: int) -> list[Timetable]:
-        """Return what other policies come to for least time, where that keeps the deadline.
+    def _others_soonest(
+        self, deadline_ms: int, budget_usd: Decimal | None = None
+    ) -> list[Timetable]:
+        """Return what other policies come to for least time, where that keeps the limits.
 
-        So they are not cheaper where there is no slack at all, and little is left to search.
+        So they are not better where there is no slack at all, and little is left to search.
         """
-        found = [self._baselines.run(policy, Goal("time")) for policy in SOONEST]
+        goal = Goal("time", budget_usd=budget_usd)
+        found = [self._baselines.run(policy, goal) for policy in SOONEST]
         return [
             table
             for table in found
@@ -240,6 +260,11 @@ class Planner:
     def _large(self) -> bool:
         """Whether the graph is too large for whatever takes a try for each of its tasks."""
         return len(self._compiled.graph.tasks) > MOST_TASKS
+
+    @cached_property
+    def _few(self) -> bool:
+        """Whether there is time to look at whole fronts of other policies."""
+        return len(self._compiled.graph.tasks) <= SOONEST_TASKS
 
     def _account(self, table: Timetable) -> Schedule:
         return make_schedule(self._compiled, table, self._prices, self._book)

@@ -16,10 +16,10 @@ from itertools import islice
 import numpy as np
 
 from placement.engine.compiled import NEVER, Compiled, Floats, Ints
-from placement.engine.critical_path import earliest_ends, latest_ends, latest_starts
 from placement.engine.ladder import RUNGS, Ladder, build_ladder
 from placement.engine.listscheduler import Played, Rules, pack, play
 from placement.engine.node_times import NodeTimes
+from placement.engine.slack import Slack
 from placement.engine.timetable import NO_WORKER, Timetable
 from placement.workflow import Platform
 
@@ -84,12 +84,10 @@ class Search:
             kind: int(self._a.boot_ms[ladder.types[:, -1]].min(initial=NEVER))
             for kind, ladder in self._ladders.items()
         }
-        self._lambda_ms: Ints = self._a.lambda_ms.min(axis=1, initial=NEVER)
-        self._node_ms: Ints = np.stack([each.node_ms for each in self._ladders.values()]).min(
-            axis=0
-        )
-        self._earliest = earliest_ends(self._a, self._lambda_ms, self._node_ms)
-        single = np.where(self._node_ms < NEVER, self._node_ms, self._lambda_ms)
+        lambda_ms: Ints = self._a.lambda_ms.min(axis=1, initial=NEVER)
+        node_ms: Ints = np.stack([each.node_ms for each in self._ladders.values()]).min(axis=0)
+        self.slack = Slack(compiled, lambda_ms, node_ms)
+        single = np.where(node_ms < NEVER, node_ms, lambda_ms)
         self._busy_ms = int((single * self._a.cores).sum())
         tries = PLAYED_TASKS // max(1, len(self._group))
         self.tries = min(MOST_TRIES, max(FEWEST_TRIES, tries))
@@ -97,7 +95,8 @@ class Search:
     def soonest(self) -> Timetable:
         """Return the schedule in which every task ends as soon as it can."""
         at_once = np.zeros((len(self._group), 3), dtype=np.int64)
-        at_once[:, 0] = self._earliest - np.minimum(self._lambda_ms, self._node_ms)
+        quickest_ms = np.minimum(self.slack.lambda_ms, self.slack.node_ms)
+        at_once[:, 0] = self.slack.earliest_ends - quickest_ms
         nodes = np.zeros((2, 1), dtype=np.int64)
         played = [
             play(self._work, Rules(at_once, ladder.up_to(1), nodes))
@@ -144,27 +143,17 @@ class Search:
 
     def _rules(self, knobs: Knobs, deadline_ms: int) -> Rules:
         even = np.array(knobs.even)[self._group]
-        deadlines = self._deadlines(even, deadline_ms)
+        deadlines = self.slack.deadlines(even, deadline_ms)
         moved = np.array(knobs.urgency_ms, dtype=np.int64)[self._group]
         ladder = self._ladders[knobs.platform, knobs.quick]
         boot_ms = self._boot_ms[knobs.platform, knobs.quick]
-        latest = latest_starts(self._a, self._lambda_ms, ladder.node_ms, deadlines, boot_ms)
+        latest = self.slack.starts(deadlines, ladder.node_ms, boot_ms)
         begins = [segment * deadline_ms // SEGMENTS for segment in range(SEGMENTS)]
         return Rules(
             tasks=np.stack([deadlines + moved, deadlines, latest], axis=1),
             launch_types=ladder.up_to(knobs.largest),
             profile=np.array([begins, knobs.profile], dtype=np.int64),
         )
-
-    def _deadlines(self, even: Floats, deadline_ms: int) -> Ints:
-        """Return each task's own deadline, for the run's."""
-        start, last = self._compiled.run_start_ms, deadline_ms - self._compiled.run_end_ms
-        latest = latest_ends(self._a, self._lambda_ms, self._node_ms, last)
-        stretch = (last - start) / max(1, int(self._earliest.max()) - start)
-        shared = start + (self._earliest - start) * stretch
-        mixed = (1 - even) * latest + even * np.minimum(latest, shared)
-        whole: Ints = mixed.astype(np.int64)
-        return whole
 
     def _grid(self, deadline_ms: int) -> Iterator[Knobs]:
         """Yield where to begin: all kinds of nodes, shares of slack and levels of the profile."""

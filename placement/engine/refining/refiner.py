@@ -81,7 +81,8 @@ class Refiner:
         self._boot_usd = float(rates.min(initial=np.inf))
 
     @cached_property
-    def _choices(self) -> list[list[int]]:
+    def choices(self) -> list[list[int]]:
+        """By group, the columns of the types of nodes that may be launched."""
         return types_worth_launching(self._compiled, self._times)
 
     def refined(
@@ -115,14 +116,14 @@ class Refiner:
 
     def _problem(self, tables: Sequence[Timetable], deadline_ms: int) -> _Numbered:
         found = {int(column) for table in tables for column in table.node_type}
-        found.update(column for row in self._choices for column in row)
+        found.update(column for row in self.choices for column in row)
         kinds = np.array(sorted(found), dtype=np.int64)
         number = {int(column): at for at, column in enumerate(kinds)}
         arrays = problem_of(
             self._compiled,
             self._times,
             kinds,
-            [[number[column] for column in row] for row in self._choices],
+            [[number[column] for column in row] for row in self.choices],
             self._prices,
             self._book,
             deadline_ms - self._compiled.run_end_ms,
