@@ -69,7 +69,7 @@ def render(report: Report) -> str:
     groups.append(ItemGroup("Shared and idle", report.other_items, shared_usd(report)))
     decimals, rounded = _item_decimals(groups)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -96,7 +96,8 @@ def render(report: Report) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what pages are made with: all that is printed is escaped and on one line."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -10,6 +10,7 @@ from placement.engine.candidates import Candidate, StepPlan
 from placement.engine.planner import GraphPlan
 from placement.engine.policies.goal import Infeasible
 from placement.engine.schedule import Schedule
+from reporting.comparing.plan_file import VERSION, items_json, timeline_json
 from reporting.plan_text import MS_PER_S, clause_text, comparison_sentence
 from reporting.planned import Asked, Comparison, Front, Planned
 
@@ -23,7 +24,9 @@ def plan_json(planned: Planned, planner_s: float) -> dict[str, Any]:
         outcome = {**_NO_RESULT, "feasible": False, "reason": plan.reason}
     else:
         outcome = {**_result_json(plan), "feasible": True}
+    account = planned.outcome
     return {
+        "version": VERSION,
         "workflow": planned.asked.graph.name,
         "policy": planned.policy,
         **_goal_json(planned.asked),
@@ -31,6 +34,8 @@ def plan_json(planned: Planned, planner_s: float) -> dict[str, Any]:
         "assumptions": list(planned.asked.graph.assumptions),
         "books": [_book_json(book) for book in planned.asked.books],
         "steps": [_step_json(step) for step in planned.steps],
+        "items": items_json(account.lines if account else ()),
+        "timeline": timeline_json(account.activity if account else None),
         "planner_s": round(planner_s, 3),
     }
 

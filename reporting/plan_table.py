@@ -14,26 +14,21 @@ from placement.engine.candidates import StepPlan
 from placement.engine.planner import GraphPlan
 from placement.engine.policies.goal import Infeasible
 from placement.engine.schedule import Schedule
+from reporting.change import against_text, amount_text, counted, share_text
 from reporting.plan_text import (
     MS_PER_S,
     Row,
-    against_text,
-    amount_text,
     candidate_rows,
     comparison_sentence,
-    counted,
     gap_text,
     goal_text,
     ms_text,
     parts_text,
-    plan_decimals,
     plan_headline,
-    share_text,
-    short_names,
     workers_text,
 )
 from reporting.planned import Asked, Comparison, Front, Planned
-from reporting.text import MISSING, plain, usd_text
+from reporting.text import MISSING, plain, plan_decimals, short_names, usd_text
 
 _MARK = "\N{RIGHTWARDS ARROW}"
 _STEPS_NAMED = 3

@@ -14,15 +14,13 @@ from placement.engine.clause import Clause, Quantity
 from placement.engine.policies.goal import Infeasible
 from placement.engine.schedule import Schedule
 from placement.engine.steps import Part, moved_steps
+from reporting.change import amount_text, compared, counted, share_text, than
 from reporting.planned import Asked, Comparison, Planned
-from reporting.text import MISSING, TIMES, change_text, plain, seconds_text, usd_text
+from reporting.text import MISSING, TIMES, plain, seconds_text, usd_text
 
 MS_PER_S = 1000
 FIXED_CLUSTER = "static-ec2"
-_DIGITS = 3  # of an amount inside a sentence
 _TYPES_NAMED = 2
-_LONG_NAME, _SHORT_NAME = 28, 6
-_SAME = 5e-4  # what would be written as 0.0 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +40,9 @@ def ms_text(value_ms: float) -> str:
     return seconds_text(value_ms / MS_PER_S)
 
 
-def share_text(value: float) -> str:
-    """Write a share in percent: `0.4 %`, `31 %`, `1,200 %`."""
-    percent = value * 100
-    if abs(percent) >= 100:  # noqa: PLR2004  (two digits say how many times as much)
-        return f"{float(f'{percent:.1e}'):,.0f} %"
-    if 0 < abs(percent) < 0.05:  # noqa: PLR2004  (one decimal would show 0.0)
-        return "<0.1 %"
-    return f"{percent:.1f} %" if abs(percent) < 0.95 else f"{percent:.0f} %"  # noqa: PLR2004
-
-
 def gap_text(value: float) -> str:
     """Write a gap to a bound in percent: `3.1 %`."""
     return f"{value * 100:,.1f} %"
-
-
-def amount_text(usd: float | Decimal) -> str:
-    """Write an amount of money to three digits, cents at least."""
-    value = abs(float(usd))
-    decimals = 2 if value >= 1 else min(9, _DIGITS - 1 - math.floor(math.log10(value or 1)))
-    return usd_text(Decimal(str(usd)), decimals)
-
-
-def plan_decimals(largest_usd: Decimal) -> int:
-    """Return the decimals of the amounts in a table: fewer where more would be noise."""
-    if largest_usd < 1:
-        return 6
-    return 4 if largest_usd < 100 else 2  # noqa: PLR2004  (hundreds of dollars: cents are enough)
 
 
 def clause_text(*clauses: Clause) -> str:
@@ -194,29 +168,6 @@ def workers_text(schedule: Schedule) -> str:
     return plain(", ".join(words))
 
 
-def short_names(names: Sequence[str]) -> list[str]:
-    """Cut long dotted names to their last parts, as many as tell them from all others."""
-    ends = Counter(end for name in names for end in _ends(name))
-    return [
-        plain(next((end for end in _ends(name) if ends[end] == 1), name))
-        if len(name) > _LONG_NAME
-        else plain(name)
-        for name in names
-    ]
-
-
-def _ends(name: str) -> list[str]:
-    """Return what a name may be cut to, the shortest first."""
-    parts = name.split(".")
-    ends = [".".join(parts[first:]) for first in range(len(parts) - 1, -1, -1)]
-    return [end for end in ends if len(end) >= _SHORT_NAME]
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number of things."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def plan_headline(planned: Planned) -> str:
     """Say what a plan comes to, in a sentence a person can repeat."""
     name, plan = plain(planned.asked.graph.name), planned.plan
@@ -257,42 +208,11 @@ def comparison_sentence(comparison: Comparison) -> str:
         return f"Neither {_policy_name(policy)} nor {_policy_name(base)} has a plan."
     if isinstance(ours, Infeasible) or isinstance(theirs, Infeasible):
         return f"{_outcome_text(policy, ours)}; {_outcome_text(base, theirs)}."
-    cost = _than(float(ours.usd), float(theirs.usd), "cheaper", "dearer")
-    time = _than(ours.makespan_ms, theirs.makespan_ms, "faster", "slower")
+    cost = than(float(ours.usd), float(theirs.usd), "cheaper", "dearer")
+    time = than(ours.makespan_ms, theirs.makespan_ms, "faster", "slower")
     moved = moved_steps(ours, theirs)
     steps = counted(moved, "step") if moved else "no step"
-    return f"{_policy_name(policy)} is {_compared(cost, time, _policy_name(base))}; {steps} moved."
-
-
-def _compared(cost: tuple[str, int], time: tuple[str, int], base: str) -> str:
-    """Join two comparisons; each is its words (none: equal) and whether it is better (1, -1)."""
-    (dear, cheap), (slow, fast) = cost, time
-    if not dear and not slow:
-        return f"as cheap and as fast as {base}"
-    if not slow:
-        return f"{dear} than {base} and as fast"
-    if not dear:
-        return f"{slow} than {base} and as cheap"
-    return f"{dear} {'and' if cheap == fast else 'but'} {slow} than {base}"
-
-
-def against_text(value: float | Decimal, base: float | Decimal) -> str:
-    """Write `value` against `base` as a signed percentage; what no one would notice is `same`."""
-    return "same" if _change(value, base) == 0 else change_text(value, base)
-
-
-def _change(value: float | Decimal, base: float | Decimal) -> float:
-    """Return by which share of `base` a value is above it; 0 where that would be written as 0."""
-    change = float(value) / float(base) - 1 if base else 0.0
-    return 0.0 if abs(change) < _SAME else change
-
-
-def _than(value: float, base: float, less: str, more: str) -> tuple[str, int]:
-    """Return `31 % cheaper` and whether that is better; no words where there is no difference."""
-    change = _change(value, base)
-    if not change:
-        return "", 0
-    return f"{share_text(abs(change))} {less if change < 0 else more}", -1 if change > 0 else 1
+    return f"{_policy_name(policy)} is {compared(cost, time, _policy_name(base))}; {steps} moved."
 
 
 def _policy_name(policy: str) -> str:

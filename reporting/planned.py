@@ -11,6 +11,7 @@ from placement.engine.planner import GraphPlan
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.schedule import Schedule
 from placement.engine.taskgraph import TaskGraph
+from reporting.comparing.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A policy's plan with its steps, or why there is none."""
+    """A policy's plan with its steps and its account, or why there is none."""
 
     asked: Asked
     policy: str
     plan: GraphPlan | Infeasible
     steps: tuple[StepPlan, ...] = ()
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """How figures and facts of a report are written, the same in a terminal and on a page."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,7 @@ HOUR_S = 3600
 # Names of the two halves of "2 x c7i.large", as sizes of Ray and of a cluster spell them.
 COUNT_KEYS = ("count", "instances", "nodes")
 INSTANCE_KEYS = ("instance", "instance_type", "type")
+_LONG_NAME, _SHORT_NAME = 28, 6
 UNIT_SUFFIXES = {"_mb": "MB", "_gb": "GB", "_s": "s", "_gbps": "Gbit/s"}
 SCORE_MEANINGS = {
     "adjusted_rand_index": "1 is perfect agreement with the known origins, 0 is chance",
@@ -65,12 +67,18 @@ def usd_text(usd: Decimal | None, decimals: int = 6) -> str:
     return f"{sign}${abs(usd):,.{decimals}f}"
 
 
+def plan_decimals(largest_usd: Decimal) -> int:
+    """Return the decimals of the amounts in a table: fewer where more would be noise."""
+    if largest_usd < 1:
+        return 6
+    return 4 if largest_usd < 100 else 2  # noqa: PLR2004  (hundreds of dollars: cents are enough)
+
+
 def run_decimals(report: Report) -> int:
     """Decimals for whole-run tables: the micro-dollar, or fewer where that would be noise."""
-    largest = max([report.measured.usd, *([report.estimate.usd] if report.estimate else [])])
-    if largest < 1:
-        return 6
-    return 4 if largest < 100 else 2  # noqa: PLR2004  (hundreds of dollars: cents are enough)
+    return plan_decimals(
+        max([report.measured.usd, *([report.estimate.usd] if report.estimate else [])])
+    )
 
 
 def change_text(value: float | Decimal, base: float | Decimal) -> str:
@@ -89,6 +97,24 @@ def number_text(number: float | Decimal) -> str:
     """Write a quantity or count with thousands separators and without trailing zeros."""
     text = f"{Decimal(str(number)):,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Cut long dotted names to their last parts, as many as tell them from all others."""
+    ends = Counter(end for name in names for end in _ends(name))
+    return [
+        plain(next((end for end in _ends(name) if ends[end] == 1), name))
+        if len(name) > _LONG_NAME
+        else plain(name)
+        for name in names
+    ]
+
+
+def _ends(name: str) -> list[str]:
+    """Return what a name may be cut to, the shortest first."""
+    parts = name.split(".")
+    ends = [".".join(parts[first:]) for first in range(len(parts) - 1, -1, -1)]
+    return [end for end in ends if len(end) >= _SHORT_NAME]
 
 
 def size_text(size: Mapping[str, int | float | str]) -> str:

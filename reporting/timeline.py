@@ -89,7 +89,7 @@ def timeline(report: Report) -> Timeline:
     drawn = [step for step in report.steps if any(worker.events for worker in step.workers)]
     rows_per_step = max(1, min(MAX_ROWS_PER_STEP, MAX_ROWS // max(len(drawn), 1)))
     lanes = tuple(_lane(step, span_s, rows_per_step) for step in drawn)
-    return Timeline(lanes, _ticks(span_s))
+    return Timeline(lanes, ticks(span_s))
 
 
 def _lane(step: Step, span_s: float, max_rows: int) -> Lane:
@@ -171,7 +171,7 @@ def _largest(spent: Mapping[EventKind, float]) -> EventKind | None:
     return kind if seconds > 0 else None
 
 
-def _ticks(span_s: float) -> tuple[Tick, ...]:
+def ticks(span_s: float) -> tuple[Tick, ...]:
     """Round times on the axis: at most `MAX_TICKS` of them after zero."""
     step_s = _tick_step_s(span_s)
     count = int(span_s / step_s)

@@ -16,14 +16,14 @@ import typer
 from control.stack import Stack
 from placement.errors import UserError
 from reporting.live import follow
-from reporting.report import Report, parse_report
 from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
+from trivium import bill, planning, prices
 from trivium import demo as demonstration
-from trivium import planning, prices
 from trivium.console import AsJson, out, say, talk
 from trivium.local import stack as local
-from trivium.target import Target
+from trivium.reports import read_report
+from trivium.target import StackName, Target
 from trivium.upload import upload
 from trivium.watching import Watch
 
@@ -33,13 +33,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Places every step of a scientific workflow on Lambda, Ray or MPI, and accounts for it.",
 )
-StackName = Annotated[
-    str | None, typer.Option("--stack", help="A stack on AWS; without it, the local one.")
-]
 
 app.command()(planning.plan)
 app.command()(planning.pareto)
 app.command()(planning.compare)
+app.command()(bill.bill)
 app.add_typer(prices.app, name="prices")
 
 
@@ -146,20 +144,6 @@ def runs(
     for row in picked:
         line = f"{row['run']:<36} {row['status']:<10} {row['upload']}"
         out.print(line + (f"  {row['reason']}" if row["reason"] else ""), markup=False)
-
-
-def read_report(stack: Stack, name: str) -> tuple[Report, dict[str, Any]]:
-    """Return a run's report, typed and as it is stored.
-
-    Raises:
-        UserError: there is no such run, or it has not ended.
-
-    """
-    raw = stack.store.find(RunKeys(name).report_json)
-    if raw is None:
-        status = Watch(stack, name).item()["status"]
-        raise UserError(f"The run {name} is {status} and has no report yet; watch it first.")
-    return parse_report(raw), raw
 
 
 def show_report(stack: Stack, name: str, *, as_json: bool) -> None:

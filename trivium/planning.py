@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,9 +9,11 @@ import typer
 
 from placement.engine import quantities
 from placement.errors import UserError
+from trivium.comparing import ALL_POLICIES, Asking, Outputs, compared, looked_up
 from trivium.console import AsJson
-
-_POLICIES = "trivium,static-ec2,all-lambda,mashup,heft"
+from trivium.target import StackName
+from trivium.wanted import Wanted
+from trivium.writing import check_output
 
 File = Annotated[Path, typer.Argument(help="A workflow file, or a trace in WfFormat 1.5.")]
 Objective = Annotated[
@@ -29,16 +29,7 @@ Upload = Annotated[
     list[str] | None,
     typer.Option(help="ROLE=SIZE, such as reads=2GB: an uploaded file of a workflow file."),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a plan is to reach, as far as the command line says; None: it does not."""
-
-    objective: Literal["cost", "time"] | None
-    deadline_s: float | None
-    budget_usd: Decimal | None
-    seed: int
+PlanHtml = Annotated[Path | None, typer.Option("--html", help="Write a page with all of it here.")]
 
 
 def plan(
@@ -53,6 +44,7 @@ def plan(
     schedule: Annotated[
         Path | None, typer.Option(help="Write every task, worker and item here, as JSON.")
     ] = None,
+    html: PlanHtml = None,
     upload: Upload = None,
     *,
     all_steps: Annotated[
@@ -65,55 +57,80 @@ def plan(
 
     wanted = _wanted(objective, deadline, budget, seed)
     plans.check_policies([policy])
-    if schedule is not None:
-        _check_output(schedule, file)
+    for path, option in ((schedule, "--schedule"), (html, "--html")):
+        if path is not None:
+            check_output(path, option, [file])
     source = plans.read(file, quantities.uploads(upload or []))
+    files = plans.PlanFiles(schedule, html)
     raise typer.Exit(
-        plans.plan(source, wanted, policy, schedule, all_steps=all_steps, as_json=as_json)
+        plans.plan(source, wanted, policy, files, all_steps=all_steps, as_json=as_json)
     )
 
 
-def pareto(file: File, seed: Seed = 0, upload: Upload = None, *, as_json: AsJson = False) -> None:
+def pareto(
+    file: File,
+    seed: Seed = 0,
+    html: PlanHtml = None,
+    upload: Upload = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
     """Show what more time saves: plans from the fastest to the cheapest."""
     from trivium import plans  # noqa: PLC0415  (see above)
 
+    if html is not None:
+        check_output(html, "--html", [file])
     source = plans.read(file, quantities.uploads(upload or []))
-    raise typer.Exit(plans.pareto(source, seed, as_json=as_json))
+    raise typer.Exit(plans.pareto(source, seed, html, as_json=as_json))
 
 
 def compare(
-    file: File,
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="Runs, report.json files, plans (`trivium plan --json`), workflow and trace "
+            "files; the first is what all others stand beside. One workflow or trace file alone: "
+            "policies on it."
+        ),
+    ],
     policies: Annotated[
-        str, typer.Option(help="Which, with commas between; the first is compared with the rest.")
-    ] = _POLICIES,
+        str | None,
+        typer.Option(
+            help="Which, with commas between, for workflow and trace files; without, trivium, and "
+            f"of one file alone {ALL_POLICIES}."
+        ),
+    ] = None,
     objective: Objective = None,
     deadline: Deadline = None,
     budget: Budget = None,
     seed: Seed = 0,
     upload: Upload = None,
+    html: PlanHtml = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write every line of every account here.")
+    ] = None,
+    stack: StackName = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Compare policies by the time and cost of their plans."""
-    from trivium import plans  # noqa: PLC0415  (see above)
+    """Compare runs, plans and policies by time and cost, and say what makes the difference."""
+    names = None if policies is None else tuple(_policy_names(policies))
+    wanted, files = _wanted(objective, deadline, budget, seed), Outputs(html, csv)
+    files.check(what)
+    if names is not None:
+        from trivium import plans  # noqa: PLC0415  (see above)
 
-    names = list(dict.fromkeys(name.strip() for name in policies.split(",")))
+        plans.check_policies(names)
+    found = looked_up(what, stack)
+    sizes = quantities.uploads(upload or [])
+    raise typer.Exit(compared(Asking(found, names, wanted, sizes), files, as_json=as_json))
+
+
+def _policy_names(text: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     if "" in names:
-        raise UserError(f'--policies takes names with commas between, not "{policies}".')
-    wanted = _wanted(objective, deadline, budget, seed)
-    plans.check_policies(names)
-    source = plans.read(file, quantities.uploads(upload or []))
-    raise typer.Exit(plans.compare(source, wanted, names, as_json=as_json))
-
-
-def _check_output(path: Path, source: Path) -> None:
-    """Refuse a file that cannot or must not be written, before anything is planned."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; --schedule takes the name of a file.")
-    if path.resolve() == source.resolve():
-        raise UserError(f"--schedule would overwrite {source}; give it another name.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {path.parent} for --schedule.")
+        raise UserError(f'--policies takes names with commas between, not "{text}".')
+    return names
 
 
 def _wanted(

@@ -7,37 +7,53 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from numba.core import event
 from rich.console import RenderableType
 
-from placement.books import PlatformBook, PriceBook, default_books
-from placement.engine.candidates import step_plans
+from placement.books import PlatformBook, PriceBook
+from placement.engine.candidates import StepPlan, step_plans
 from placement.engine.compiled import to_ms
 from placement.engine.from_workflow import MACHINE
 from placement.engine.front import front
-from placement.engine.planner import Planner
+from placement.engine.planner import OURS, GraphPlan, Planner
 from placement.engine.policies import check_policy
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.read import read_graph
 from placement.engine.schedule import Schedule
+from placement.engine.starts import MOST_TASKS
 from placement.engine.taskgraph import TaskGraph
-from placement.errors import UserError
 from placement.workflow import Objective
 from placement.workflow_file import load_workflow
+from reporting.comparing.from_plan import bound_of, outcome_of_schedule
+from reporting.comparing.front import Point, judged
+from reporting.comparing.outcome import Outcome
+from reporting.comparing.page import front_page, plan_page
+from reporting.comparing.words import front_sentence
 from reporting.plan_json import comparison_json, front_json, plan_json
 from reporting.plan_table import comparison_table, front_table, plan_table
-from reporting.plan_text import plan_headline
+from reporting.plan_text import MS_PER_S, ms_text, plan_headline
 from reporting.planned import Asked, Comparison, Front, Planned
 from trivium.books import chosen_books
+from trivium.comparing import Outputs
 from trivium.console import out, say, talk
-from trivium.files import replacing
-from trivium.planning import Wanted
+from trivium.wanted import Wanted
+from trivium.writing import write_text
 
 FOUND, NOT_FOUND = 0, 1  # exit codes
+
+type Steps = Sequence[StepPlan]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFiles:
+    """Files to be written beside what is printed of a plan; None: not asked for."""
+
+    schedule: Path | None
+    html: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,27 @@ class Source:
         """Return a planner for the graph."""
         return Planner(self.graph, self.prices, self.book)
 
+    def outcome(
+        self, name: str, policy: str, asked: Asked, schedule: Schedule, steps: Steps = ()
+    ) -> Outcome:
+        """Return what a schedule comes to."""
+        return outcome_of_schedule(name, policy, asked, schedule, self.prices, self.book, steps)
+
+    def explained(
+        self, asked: Asked, policy: str, planner: Planner, found: GraphPlan, *, account: bool
+    ) -> Planned:
+        """Return a plan with its steps and their candidates, and its account where it is wanted.
+
+        Of 100,000 tasks the account takes seconds.
+        """
+        steps = step_plans(
+            planner.compiled, found.schedule, found.goal, policy, self.prices, self.book
+        )
+        if not account:
+            return Planned(asked, policy, found, steps)
+        outcome = self.outcome(policy, policy, asked, found.schedule, steps)
+        return Planned(asked, policy, found, steps, replace(outcome, bound=bound_of(found)))
+
 
 def read(path: Path, uploads: Mapping[str, tuple[int, ...]]) -> Source:
     """Read a trace or a workflow file. Raises UserError: one sentence."""
@@ -88,7 +125,7 @@ def read(path: Path, uploads: Mapping[str, tuple[int, ...]]) -> Source:
 
 def check_policies(names: Iterable[str]) -> None:
     """Refuse policies that do not exist. Raises UserError: one sentence."""
-    _, book = default_books()
+    _, book = chosen_books()
     for name in names:
         check_policy(name, book)
 
@@ -97,12 +134,12 @@ def plan(
     source: Source,
     wanted: Wanted,
     policy: str,
-    schedule: Path | None,
+    files: PlanFiles,
     *,
     all_steps: bool,
     as_json: bool,
 ) -> int:
-    """Plan, print the plan, and write its schedule; return the exit code."""
+    """Plan, print the plan, and write its files; return the exit code."""
     asked = source.asked(wanted)
     with timed() as clock:
         planner = source.planner()
@@ -114,50 +151,112 @@ def plan(
         else:
             talk.print(plan_headline(planned), style="bold red", markup=False, soft_wrap=True)
         return NOT_FOUND
-    steps = step_plans(
-        planner.compiled, found.schedule, found.goal, policy, source.prices, source.book
-    )
-    planned = Planned(asked, policy, found, steps)
+    account = as_json or files.html is not None
+    planned = source.explained(asked, policy, planner, found, account=account)
     _print(
         plan_table(planned, out.width, all_steps=all_steps),
         plan_json(planned, clock.seconds),
         as_json=as_json,
     )
-    if schedule is not None:
-        _write(schedule, found.schedule)
+    if files.schedule is not None:
+        write_text(files.schedule, json.dumps(found.schedule.to_json()) + "\n")
+    if files.html is not None and planned.outcome is not None:
+        points, note = _points(planner, asked, policy, found)
+        said = plan_headline(planned)
+        write_text(files.html, plan_page(planned.outcome, said, points, note))
     say(f"planned in {clock.seconds:.1f} s")
     return FOUND
 
 
-def pareto(source: Source, seed: int, *, as_json: bool) -> int:
-    """Print the front between time and cost; return the exit code."""
+def _points(
+    planner: Planner, asked: Asked, policy: str, found: GraphPlan
+) -> tuple[Sequence[Point], str]:
+    """Return the plan among those of the front, or why there is none."""
+    if len(asked.graph.tasks) > MOST_TASKS:
+        return (), f"The front is not worked out for more than {MOST_TASKS:,} tasks."
+    say("looking at other deadlines for the page")
+    own = Point(policy, found.schedule.makespan_ms / MS_PER_S, found.schedule.usd, "chosen")
+    others = [
+        Point(f"deadline {ms_text(each.goal.deadline_ms or 0)}", time_s, each.schedule.usd)
+        for each in front(planner, asked.seed)
+        if (time_s := each.schedule.makespan_ms / MS_PER_S, each.schedule.usd)
+        != (own.seconds, own.usd)
+    ]
+    deadline_ms = asked.goal.deadline_ms
+    deadline_s = None if deadline_ms is None else deadline_ms / MS_PER_S
+    return judged(sorted([own, *others], key=lambda each: each.seconds), deadline_s), ""
+
+
+def pareto(source: Source, seed: int, html: Path | None, *, as_json: bool) -> int:
+    """Print the front between time and cost, and write its page; return the exit code."""
     with timed() as clock:
         plans = front(source.planner(), seed)
     asked = Asked(source.graph, Goal("cost"), seed, (source.prices.stamp, source.book.stamp))
     found = Front(asked, plans)
     _print(front_table(found), front_json(found, clock.seconds), as_json=as_json)
+    if html is not None:
+        outcomes = [
+            replace(
+                source.outcome(
+                    f"deadline {ms_text(each.goal.deadline_ms or 0)}",
+                    OURS,
+                    replace(asked, goal=each.goal),
+                    each.schedule,
+                ),
+                bound=bound_of(each),
+            )
+            for each in plans
+        ]
+        write_text(html, front_page(outcomes, front_sentence(outcomes)))
     say(f"planned in {clock.seconds:.1f} s")
     return FOUND
 
 
-def compare(source: Source, wanted: Wanted, policies: Sequence[str], *, as_json: bool) -> int:
-    """Print what every policy comes to; return the exit code."""
+def compare(
+    source: Source, wanted: Wanted, policies: Sequence[str], files: Outputs, *, as_json: bool
+) -> int:
+    """Print what every policy comes to, and write the files; return the exit code."""
     asked = source.asked(wanted)
-    results: list[tuple[str, Schedule | Infeasible]] = []
     with timed() as clock:
-        planner = source.planner()
-        for policy in policies:
-            say(policy)
-            results.append((policy, planner.schedule(policy, asked.goal, asked.seed)))
+        results = _results(source, asked, policies)
     comparison = Comparison(asked, tuple(results))
     _print(
         comparison_table(comparison),
         comparison_json(comparison, clock.seconds),
         as_json=as_json,
     )
+    outcomes = [
+        source.outcome(policy, policy, asked, each)
+        for policy, each in results
+        if isinstance(each, Schedule)
+    ]
+    if outcomes:
+        files.write(outcomes)
     say(f"planned in {clock.seconds:.1f} s")
-    some = any(isinstance(each, Schedule) for _, each in results)
-    return FOUND if some else NOT_FOUND
+    return FOUND if outcomes else NOT_FOUND
+
+
+def outcomes_of(source: Source, wanted: Wanted, policies: Sequence[str]) -> list[Outcome]:
+    """Return what every policy that has a plan comes to; say which have none, and why."""
+    asked, found = source.asked(wanted), []
+    with timed():
+        results = _results(source, asked, policies)
+    for policy, each in results:
+        if isinstance(each, Infeasible):
+            talk.print(f"{policy} has no plan: {each.reason}.", style="bold red", markup=False)
+        else:
+            found.append(source.outcome(policy, policy, asked, each))
+    return found
+
+
+def _results(
+    source: Source, asked: Asked, policies: Sequence[str]
+) -> list[tuple[str, Schedule | Infeasible]]:
+    planner, results = source.planner(), []
+    for policy in policies:
+        say(policy)
+        results.append((policy, planner.schedule(policy, asked.goal, asked.seed)))
+    return results
 
 
 def _print(table: RenderableType, data: Mapping[str, Any], *, as_json: bool) -> None:
@@ -169,15 +268,6 @@ def _print(table: RenderableType, data: Mapping[str, Any], *, as_json: bool) -> 
 
 def _print_json(data: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(data, indent=2) + "\n")
-
-
-def _write(path: Path, schedule: Schedule) -> None:
-    try:
-        with replacing(path) as file:
-            file.write(json.dumps(schedule.to_json()) + "\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
-    say(f"wrote {path}")
 
 
 class _Clock:

@@ -23,7 +23,7 @@ from placement.price_list.refresh import refreshed
 from reporting.prices import price_json, price_table, refresh_json, refresh_table
 from trivium.books import chosen_books, read_price_book
 from trivium.console import AsJson, out, say
-from trivium.files import replacing
+from trivium.writing import replacing
 
 API_REGION = "us-east-1"  # one of the few that answer; it knows the prices of all
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import boto3
+import typer
 from botocore.exceptions import BotoCoreError
 
 from control.stack import Stack
@@ -13,6 +15,10 @@ from runtime.requests import Aws
 from runtime.settings import Settings
 from trivium.local import deployment
 from trivium.local.stack import LocalStack, find
+
+StackName = Annotated[
+    str | None, typer.Option("--stack", help="A stack on AWS; without it, the local one.")
+]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,12 @@ class Query:
 
     def accepts(self, usage_type: str) -> bool:
         """Return whether a product's usage type is the one that is meant."""
-        return self.usage in {"", usage_type, _REGION_PREFIX.sub("", usage_type)}
+        return self.usage in {"", usage_type, usage_without_region(usage_type)}
+
+
+def usage_without_region(usage_type: str) -> str:
+    """Return a usage type without the region that it may begin with."""
+    return _REGION_PREFIX.sub("", usage_type)
 
 
 def _in_group(service: str, usage: str, group: str) -> Query:

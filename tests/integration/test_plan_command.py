@@ -20,7 +20,7 @@ from placement.engine import front
 from tests.checker.check_schedule import check
 from trivium import plans
 from trivium.cli import app, guarded
-from trivium.files import replacing
+from trivium.writing import replacing
 
 ROOT = Path(__file__).parents[2]
 TRACES = os.environ.get("TRIVIUM_TRACES", "")
@@ -38,6 +38,9 @@ KEYS = {
     "planner_s",
     "seed",
     "books",
+    "version",
+    "items",
+    "timeline",
 }
 Data = dict[str, Any]
 Run = Callable[..., "Done"]
@@ -334,6 +337,37 @@ def test_a_comparison_as_json_says_which_policies_have_no_plan(trivium: Run, sma
     assert all(each["feasible"] is False and each["reason"] for each in policies)
 
 
+def test_a_plan_and_a_policy_on_a_file_stand_beside_each_other(
+    trivium: Run, small: Path, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(trivium("plan", small, "--policy", "all-lambda", "--json").out)
+    done = trivium("compare", plan, small, "--policies", "heft,all-lambda", "--json")
+    assert done.code == 0
+    assert [each["name"] for each in done.data["outcomes"]] == ["plan.json", "heft", "all-lambda"]
+    first, _, again = done.data["outcomes"]
+    assert first["items"] == again["items"]
+    assert done.data["changes"][1]["change_usd"] == "0"
+
+
+def test_plans_and_policies_have_pages(trivium: Run, small: Path, tmp_path: Path) -> None:
+    for words in (("plan", "--policy", "heft"), ("compare", "--policies", "heft,all-lambda")):
+        page = tmp_path / f"{words[0]}.html"
+        done = trivium(words[0], small, *words[1:], "--html", page)
+        assert done.code == 0
+        text = page.read_text()
+        for said in ("Time against cost", "Where the money goes", "What is done when", "Workers"):
+            assert said in text
+    assert "on the front" in (tmp_path / "plan.html").read_text()
+
+
+@pytest.mark.usefixtures("short_front")
+def test_the_front_has_a_page(trivium: Run, small: Path, tmp_path: Path) -> None:
+    page = tmp_path / "front.html"
+    assert trivium("pareto", small, "--html", page).code == 0
+    assert "from the fastest plan to the cheapest" in page.read_text()
+
+
 # what is wrong is said in one sentence
 
 
@@ -408,6 +442,7 @@ def test_what_is_no_json_is_refused_in_one_sentence(
         ("--upload", "reads=2GB"),
         ("--schedule", "no/such/folder/out.json"),
         ("--schedule", str(ROOT)),
+        ("--html", "no/such/folder/out.html"),
         ("--nonsense",),
         ("another",),
     ],

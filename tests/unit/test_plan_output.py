@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import jsonschema
 import pytest
 from rich.console import Console, RenderableType
 
@@ -23,19 +24,14 @@ from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.schedule import Schedule, TaskRun
 from placement.engine.taskgraph import TaskGraph
 from placement.workflow import PLATFORMS, Platform
+from reporting.change import against_text, amount_text, share_text
+from reporting.comparing.from_plan import bound_of, outcome_of_schedule
+from reporting.comparing.plan_file import parse_plan, plan_schema_text
 from reporting.plan_json import comparison_json, front_json, plan_json
 from reporting.plan_table import comparison_table, front_table, plan_table
-from reporting.plan_text import (
-    against_text,
-    amount_text,
-    clause_text,
-    comparison_sentence,
-    goal_text,
-    plan_headline,
-    share_text,
-    short_names,
-)
+from reporting.plan_text import clause_text, comparison_sentence, goal_text, plan_headline
 from reporting.planned import Asked, Comparison, Front, Planned
+from reporting.text import short_names
 from tests.unit.by_hand import BOOK, PRICES, by_hand, graph_of, task
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,6 +47,9 @@ KEYS = {
     "assumptions",
     "steps",
     "planner_s",
+    "version",
+    "items",
+    "timeline",
 }
 
 
@@ -75,7 +74,9 @@ def sample() -> Planned:
     schedule = by_hand(places, [("n2", 1, 59), ("h4", 28, 80)])(compiled, BOOK)
     plan = GraphPlan("trivium", goal, 0, schedule, Bound(Decimal("0.25"), 70_000))
     steps = step_plans(compiled, schedule, goal, "trivium", PRICES, BOOK)
-    return Planned(asked(graph, goal), "trivium", plan, steps)
+    asking = asked(graph, goal)
+    outcome = outcome_of_schedule("trivium", "trivium", asking, schedule, PRICES, BOOK, steps)
+    return Planned(asking, "trivium", plan, steps, replace(outcome, bound=bound_of(plan)))
 
 
 def asked(graph: TaskGraph, goal: Goal) -> Asked:
@@ -142,6 +143,25 @@ def test_the_steps_in_the_json_add_up_to_no_more_than_the_whole() -> None:
         chosen = {(x["platform"], x["size"], x["tasks"]) for x in step["candidates"] if x["chosen"]}
         assert chosen == {(x["platform"], x["size"], x["tasks"]) for x in step["parts"]}
     assert sum(Decimal(step["usd"]) for step in data["steps"]) <= Decimal(data["cost_usd"])
+
+
+def test_the_json_is_as_its_schema_says_and_can_be_read_again() -> None:
+    data = json.loads(json.dumps(plan_json(sample(), 1.25)))
+    schema = json.loads(plan_schema_text())
+    for each in (data, plan_json(infeasible(), 0.5)):
+        jsonschema.validate(json.loads(json.dumps(each)), schema)
+    again, planned = parse_plan(data, "plan.json"), sample()
+    assert planned.outcome is not None
+    assert again.lines == planned.outcome.lines
+    assert again.activity == planned.outcome.activity
+    assert again.bound == planned.outcome.bound
+    assert again.goal == planned.outcome.goal
+    assert again.usd == Decimal(data["cost_usd"])
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    published = Path(__file__).parents[2] / "reporting" / "plan.schema.json"
+    assert published.read_text() == plan_schema_text()
 
 
 def test_an_infeasible_plan_as_json_says_why() -> None:

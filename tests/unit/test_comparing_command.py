@@ -1,0 +1,171 @@
+"""`trivium compare` of runs and plans: told apart by content, and refused before a file is made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reporting.plan_json import plan_json
+from tests.unit.test_plan_output import infeasible, sample
+from trivium.cli import app, guarded
+from trivium.target import Target
+
+GOLDEN = Path(__file__).parent / "golden"
+Run = Callable[..., "tuple[int, str, str]"]
+
+
+@pytest.fixture
+def compare(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Run:
+    monkeypatch.setenv("TRIVIUM_LOCAL", str(tmp_path / "no stack"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        command = ["compare", *map(str, words)]
+        code = guarded(lambda: app(command, standalone_mode=False))
+        out, err = capsys.readouterr()
+        return code, out, "\n".join(x for x in err.splitlines() if not x.startswith("·"))
+
+    return run
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    return written(tmp_path / "plan.json", plan_json(sample(), 1.0))
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    return written(tmp_path / "report.json", json.loads((GOLDEN / "report.json").read_text()))
+
+
+def written(path: Path, data: Any) -> Path:
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return path
+
+
+def test_a_run_and_a_plan_stand_beside_each_other(compare: Run, plan: Path, report: Path) -> None:
+    code, out, err = compare(report, plan)
+    assert (code, err) == (0, "")
+    assert "plan.json (estimate) is" in " ".join(out.split())
+
+
+def test_data_goes_to_stdout_and_files_are_written(compare: Run, plan: Path, report: Path) -> None:
+    code, out, _ = compare(plan, report, "--json", "--html", "out.html", "--csv", "out.csv")
+    assert code == 0
+    assert [each["basis"] for each in json.loads(out)["outcomes"]] == ["estimate", "measured"]
+    assert Path("out.html").read_text().startswith("<!DOCTYPE html>")
+    assert Path("out.csv").read_text().startswith("outcome,basis,")
+
+
+def test_the_same_file_twice_has_two_names(compare: Run, plan: Path) -> None:
+    _, out, _ = compare(plan, plan)
+    assert "plan.json (2) is as cheap and as fast as plan.json (1)" in " ".join(out.split())
+
+
+def test_runs_and_plans_do_not_wait_for_the_planner(plan: Path, report: Path) -> None:
+    code = (
+        "import sys; from trivium.cli import app, guarded; "
+        f"guarded(lambda: app(['compare', {str(plan)!r}, {str(report)!r}], standalone_mode=False));"
+        "sys.exit('numba' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)
+
+
+WRONG: dict[str, Any] = {
+    "older": json.loads(json.dumps(plan_json(sample(), 1))) | {"version": 1},
+    "no version": {k: v for k, v in plan_json(sample(), 1).items() if k != "version"},
+    "later": plan_json(sample(), 1) | {"version": 3},
+    "no plan": plan_json(infeasible(), 1),
+    "other sum": plan_json(sample(), 1) | {"cost_usd": "0.1"},
+    "wrong field": plan_json(sample(), 1) | {"items": [{"step": 1}]},
+    "neither": {"a": 1},
+    "schedule": sample().plan.schedule.to_json(),  # type: ignore[union-attr]
+    "wrong report": json.loads((GOLDEN / "report.json").read_text()) | {"status": "lost"},
+    "report of another sum": json.loads((GOLDEN / "report.json").read_text())
+    | {"measured": {"seconds": 1, "usd": "1"}},
+}
+SAID = {
+    "older": "wrong.json is a plan of an older version (1, not 2); make it anew with "
+    "`trivium plan FILE --json`.",
+    "no version": "wrong.json is a plan of an older version (1, not 2); make it anew with "
+    "`trivium plan FILE --json`.",
+    "later": "wrong.json is a plan of another version (3, not 2); make it anew with "
+    "`trivium plan FILE --json`.",
+    "no plan": "wrong.json holds no plan to compare: the shortest takes 70 s.",
+    "neither": "wrong.json is neither a run's report nor a plan, a trace or a workflow file.",
+    "schedule": "wrong.json is a schedule, not a plan; `trivium plan FILE --json` writes a plan.",
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_file_is_refused_in_one_sentence_and_nothing_is_written(
+    compare: Run, plan: Path, tmp_path: Path, what: str
+) -> None:
+    path = written(tmp_path / "wrong.json", WRONG[what])
+    before = sorted(tmp_path.iterdir())
+    for words in ((path, plan), (plan, path)):
+        code, out, err = compare(*words, "--html", "out.html", "--csv", "out.csv")
+        assert (code, out) == (2, "")
+        assert len(err.splitlines()) == 1
+        assert err.startswith("wrong.json")
+        assert err == SAID.get(what, err)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("plan.json",), "One run or plan has nothing to stand beside"),
+        (("plan.json", "nowhere.json"), "there is no file nowhere.json."),
+        (("plan.json", "some-run"), "some-run is no file, and no local stack is up"),
+        (("plan.json", "."), ". cannot be read: Is a directory."),
+        (("plan.json", "plan.json", "--html", "plan.json"), "--html would overwrite plan.json"),
+        (("plan.json", "plan.json", "--csv", "no/where.csv"), "there is no folder no for --csv."),
+        (("plan.json", "plan.json", "--html", "x", "--csv", "x"), "--html and --csv would both"),
+        (("plan.json", "plan.json", "--upload", "reads=2GB"), "--upload is for workflow and trace"),
+    ],
+)
+@pytest.mark.usefixtures("plan")
+def test_misuse_is_told_in_one_sentence_and_nothing_is_written(
+    compare: Run, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    code, out, err = compare(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith(said)
+    assert len(err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+class Nothing:
+    """A stack that knows no run."""
+
+    class stack:  # noqa: N801  (it stands for an attribute)
+        class store:  # noqa: N801
+            @staticmethod
+            def find(_key: str) -> None:
+                return None
+
+        class ledger:  # noqa: N801
+            @staticmethod
+            def get(_pk: str, _sk: str) -> None:
+                return None
+
+
+def test_an_unknown_run_is_told_in_one_sentence(
+    compare: Run, plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Target, "choose", staticmethod(lambda _name: Nothing))
+    code, out, err = compare(plan, "some-run")
+    assert (code, out) == (2, "")
+    assert err == "There is no run 'some-run'; `trivium runs` lists them."

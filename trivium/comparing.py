@@ -1,0 +1,215 @@
+"""What `trivium compare` is given: runs, reports, plans and graphs, told apart by content.
+
+Nothing here waits for the planner: it is asked only where a workflow or trace file is among what
+is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from placement.errors import UserError
+from reporting.comparing.comparison_file import comparison_csv, comparison_file_json
+from reporting.comparing.from_report import outcome_of_report
+from reporting.comparing.outcome import Outcome
+from reporting.comparing.page import comparison_page
+from reporting.comparing.plan_file import is_plan, parse_plan
+from reporting.comparing.terminal import compared_table
+from reporting.report import TotalsError, check_totals, parse_report
+from trivium.console import out
+from trivium.reports import read_report
+from trivium.target import Target
+from trivium.wanted import Wanted
+from trivium.writing import check_output, write_text
+
+ALL_POLICIES = "trivium,static-ec2,all-lambda,mashup,heft"
+_REPORT_FIELDS = {"run", "measured", "steps", "other_items"}
+_SCHEDULE_FIELDS = {"tasks", "workers", "other", "graph"}
+_FILE_ENDS = (".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A file that is to be planned under one policy or several."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What is to be compared, and how the graphs among it are to be planned.
+
+    `policies` is None where none is named; `uploads` holds sizes in bytes by role.
+    """
+
+    found: tuple[Outcome | Graph, ...]
+    policies: tuple[str, ...] | None
+    wanted: Wanted
+    uploads: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Files to be written beside what is printed; None: not asked for."""
+
+    html: Path | None
+    csv: Path | None
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Refuse what cannot be written. Raises UserError: one sentence."""
+        paths = [Path(each) for each in sources]
+        for path, option in ((self.html, "--html"), (self.csv, "--csv")):
+            if path is not None:
+                check_output(path, option, paths)
+        if self.html is not None and self.csv is not None and self.html == self.csv:
+            raise UserError(f"--html and --csv would both write {self.html}.")
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        """Write what was asked for. Raises UserError: a file cannot be written."""
+        if self.html is not None:
+            write_text(self.html, comparison_page(outcomes))
+        if self.csv is not None:
+            write_text(self.csv, comparison_csv(outcomes))
+
+
+def looked_up(words: Sequence[str], stack: str | None) -> tuple[Outcome | Graph, ...]:
+    """Return what each word stands for: a file by its content, or else a run.
+
+    Raises UserError, one sentence that names the word: no such file or run, a file of an older
+    version, one that is neither a report nor a plan nor a graph.
+    """
+    target: Target | None = None
+    found: list[Outcome | Graph] = []
+    for word in words:
+        if _is_file(word):
+            found.append(_of_file(Path(word)))
+            continue
+        target = target or _target(word, stack)
+        report, _ = read_report(target.stack, word)
+        found.append(outcome_of_report(report))
+    return tuple(found)
+
+
+def compared(asking: Asking, files: Outputs, *, as_json: bool) -> int:
+    """Print the comparison, and write its files; return the exit code, 1 where a plan is missing.
+
+    Raises UserError, one sentence: there is nothing to stand beside, or an option for graphs
+    where there is none.
+    """
+    graphs = [each for each in asking.found if isinstance(each, Graph)]
+    if not graphs and (asking.policies or asking.uploads):
+        option = "--policies" if asking.policies else "--upload"
+        raise UserError(f"{option} is for workflow and trace files, and none of these is one.")
+    if len(asking.found) > 1:
+        return _print(_apart(_outcomes(asking)), files, as_json=as_json)
+    if not graphs:
+        raise UserError("One run or plan has nothing to stand beside; name another one with it.")
+    from trivium import plans  # noqa: PLC0415  (numba: seconds that runs and plans need not wait)
+
+    source = plans.read(graphs[0].path, asking.uploads)
+    policies = asking.policies or ALL_POLICIES.split(",")
+    return plans.compare(source, asking.wanted, policies, files, as_json=as_json)
+
+
+def _outcomes(asking: Asking) -> list[Outcome]:
+    """Return what was found, and what every policy comes to on every graph among it."""
+    outcomes = []
+    for each in asking.found:
+        if isinstance(each, Outcome):
+            outcomes.append(each)
+            continue
+        from trivium import plans  # noqa: PLC0415  (see above)
+
+        source = plans.read(each.path, asking.uploads)
+        outcomes += plans.outcomes_of(source, asking.wanted, asking.policies or ("trivium",))
+    return outcomes
+
+
+def _print(outcomes: Sequence[Outcome], files: Outputs, *, as_json: bool) -> int:
+    if len(outcomes) < 2:  # noqa: PLR2004  (the policies that had no plan were told)
+        return 1
+    if as_json:
+        sys.stdout.write(json.dumps(comparison_file_json(outcomes), indent=2) + "\n")
+    else:
+        out.print(compared_table(outcomes))
+    files.write(outcomes)
+    return 0
+
+
+def _is_file(word: str) -> bool:
+    return Path(word).exists() or os.sep in word or word.lower().endswith(_FILE_ENDS)
+
+
+def _target(word: str, stack: str | None) -> Target:
+    try:
+        return Target.choose(stack)
+    except UserError as error:
+        if stack is not None:
+            raise
+        raise UserError(
+            f"{word} is no file, and no local stack is up that could know it as a run; start it "
+            "with `trivium up`, or name one on AWS with --stack."
+        ) from error
+
+
+def _of_file(path: Path) -> Outcome | Graph:
+    data = _json_of(path)
+    if data is None:
+        return Graph(path)
+    if is_plan(data):
+        return parse_plan(data, path.name)
+    if set(data) >= _REPORT_FIELDS:
+        return _of_report(data, path)
+    if set(data) >= _SCHEDULE_FIELDS:
+        raise UserError(
+            f"{path.name} is a schedule, not a plan; `trivium plan FILE --json` writes a plan."
+        )
+    if not {"workflow", "steps"} & set(data):
+        raise UserError(
+            f"{path.name} is neither a run's report nor a plan, a trace or a workflow file."
+        )
+    return Graph(path)
+
+
+def _of_report(data: dict[str, Any], path: Path) -> Outcome:
+    try:
+        report = parse_report(data)
+        check_totals(report)
+    except UserError as error:
+        raise UserError(f"{path.name}: {error}") from error
+    except TotalsError as error:
+        raise UserError(f"{path.name} is a report whose {error}.") from error
+    return outcome_of_report(report, path.name)
+
+
+def _json_of(path: Path) -> dict[str, Any] | None:
+    """Return a file's JSON object; None where it is none, and so a graph or a mistake."""
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _apart(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Count up what goes by the same name, so that a sentence can tell them apart."""
+    names = Counter(each.name for each in outcomes)
+    seen: Counter[str] = Counter()
+    apart = []
+    for each in outcomes:
+        seen[each.name] += 1
+        several = names[each.name] > 1
+        name = f"{each.name} ({seen[each.name]})" if several else each.name
+        apart.append(replace(each, name=name))
+    return apart
