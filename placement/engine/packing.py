@@ -151,10 +151,11 @@ def _behind_others(w: Work, done: _Packed, task: int, node: int, ready: int) -> 
     if not w.fits[task, kind]:
         return _nowhere()
     slots, vcpus = _slots(w, task, kind), int(w.kinds[kind, K_VCPUS])
-    start = max(ready, _free_from(done.free, node, vcpus, slots))
+    booted = int(w.limits[L_START] + w.kinds[kind, K_BOOT])
+    start = max(ready, booted, _free_from(done.free, node, vcpus, slots))
     lacking, size, _ = missing_inputs(w, done.there, task, node, start)
     end = start + times_on_node(w, task, kind, lacking, size)[1]
-    longer_ms = max(0, end - done.span[node, 1])
+    longer_ms = max(0, done.span[node, 0] - start) + max(0, end - done.span[node, 1])
     usd = longer_ms * w.kinds[kind, K_USD_PER_MS] * slots / vcpus
     return _Place(node, NO_WORKER, NO_WORKER, start, end, usd)
 
