@@ -20,15 +20,21 @@ from runtime.settings import from_environment, variable
 from runtime.store import Store
 
 
-def cluster_of(kind: str, instance_type: str, nodes: int, slots: int, work: Path) -> Cluster:
-    """Return the cluster that the agent is to feed."""
-    if kind == "ray":
+def cluster_of(options: argparse.Namespace) -> Cluster:
+    """Return the cluster that the agent is to feed.
+
+    Raises:
+        UserError: the environment does not say where it is.
+
+    """
+    if options.kind == "ray":
+        address, token = variable("TRIVIUM_RAY_ADDRESS"), variable("RAY_AUTH_TOKEN")
         return RayCluster(
-            variable("TRIVIUM_RAY_ADDRESS"), variable("RAY_AUTH_TOKEN"), instance_type, nodes
+            address, token, options.instance_type, options.max_nodes, head_type=options.head_type
         )
-    if kind == "slurm":
-        return SlurmCluster(instance_type, slots, work)
-    return MpirunCluster(instance_type, slots, work)
+    if options.kind == "slurm":
+        return SlurmCluster(options.instance_type, options.slots, options.work, options.head_type)
+    return MpirunCluster(options.instance_type, options.slots, options.work)
 
 
 def main() -> int:
@@ -37,6 +43,7 @@ def main() -> int:
     parser.add_argument("kind", choices=["ray", "slurm", "mpirun"])
     parser.add_argument("--queue-url", required=True)
     parser.add_argument("--instance-type", required=True, help="what a node is priced as")
+    parser.add_argument("--head-type", help="what a head node of its own is priced as, if any")
     parser.add_argument("--max-nodes", type=int, default=1)
     parser.add_argument("--slots", type=int, default=1, help="ranks on one MPI node")
     parser.add_argument("--work", type=Path, required=True, help="folder for logs and scratch")
@@ -44,9 +51,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         settings = from_environment()
-        cluster = cluster_of(
-            options.kind, options.instance_type, options.max_nodes, options.slots, options.work
-        )
+        cluster = cluster_of(options)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -12,6 +12,10 @@ a crash may strike:
 6. the exit record that the job leaves behind decides what is reported, also while the cluster still
    winds the job up, and the ledger's job item goes last.
 
+On the way it notes for the account when the job held its nodes: as seen from outside, or, where the
+job left an exit record, in the job's own words. The end is noted before it is reported, so that
+whoever hears of it finds it.
+
 Killed between any two of these and started again, it goes on without losing or doubling a job.
 """
 
@@ -28,10 +32,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from agents.cluster import Cluster, ClusterUnavailableError, JobRefusedError
+from agents.cluster import Cluster, ClusterUnavailableError, Job, JobRefusedError
 from placement.errors import UserError
 from runtime.batch import Part
 from runtime.clock import now_s
+from runtime.cluster_log import SPAN_S, ClusterLog, JobFacts
 from runtime.dataflow import send_failure, send_heartbeat, send_success
 from runtime.ledger import Ledger
 from runtime.requests import Aws
@@ -58,8 +63,10 @@ class Watched:
     token: str
     part_key: str
     exit_key: str
-    submitted: bool
+    facts: JobFacts
+    submitted_s: float | None
     answered: float  # when the cluster last told of it
+    seen_running: bool = False
     heartbeat_due: float = 0.0
     given_up: bool = False
 
@@ -70,7 +77,8 @@ class Watched:
             token=item["token"],
             part_key=item["part_key"],
             exit_key=item["exit_key"],
-            submitted="submitted_s" in item,
+            facts=JobFacts.from_json(item["facts"]),
+            submitted_s=item.get("submitted_s"),
             answered=time.monotonic(),
         )
 
@@ -84,6 +92,8 @@ class Agent:
         self._aws, self._store, self._ledger = aws, store, ledger
         self._cluster, self._queue_url = cluster, queue_url
         self._partition = f"job#{cluster.platform}"
+        self._log = ClusterLog(ledger, cluster.platform)
+        self._span: tuple[float, dict[str, Any]] | None = None
         self._watched: dict[str, Watched] = {}
         self._adopted = False
         self._announce_due = 0.0
@@ -156,11 +166,20 @@ class Agent:
         busy_jobs = len(self._watched)
         if busy_jobs == self._announced_jobs and time.monotonic() < self._announce_due:
             return
-        state = self._cluster.nodes().to_json()
-        state |= {"busy_jobs": busy_jobs, "updated_s": now_s()}
+        nodes, at_s = self._cluster.nodes().to_json(), now_s()
+        state = nodes | {"busy_jobs": busy_jobs, "updated_s": at_s}
         self._ledger.set("cluster", self._cluster.platform, state)
+        self._note_nodes(nodes, at_s)
         self._announced_jobs = busy_jobs
         self._announce_due = time.monotonic() + ANNOUNCE_EVERY_S
+
+    def _note_nodes(self, nodes: dict[str, Any], at_s: float) -> None:
+        """Extend the span in which the cluster was as it is now, or begin another."""
+        if self._span is not None:
+            self._log.note_nodes(self._span[0], at_s, self._span[1])
+        if self._span is None or self._span[1] != nodes or at_s - self._span[0] >= SPAN_S:
+            self._log.note_nodes(at_s, at_s, nodes)
+            self._span = (at_s, nodes)
 
     def _take(self, wait_s: int) -> None:
         with self._interruptible():
@@ -176,7 +195,7 @@ class Agent:
     def _accept(self, message: dict[str, Any]) -> None:
         try:
             job, token, part_key = _read(message["Body"])
-            exit_key = self._exit_key(part_key)
+            exit_key, facts = self._described(part_key)
         except (ValueError, KeyError, TypeError):
             # Left in the queue: after a few receipts SQS moves it to the dead-letter queue.
             logger.exception("a message that is not a job: %s", message["MessageId"])
@@ -186,7 +205,8 @@ class Agent:
             send_failure(self._aws, token, "UserError", str(error))
             self._delete(message)
             return
-        noted = {"token": token, "part_key": part_key, "exit_key": exit_key, "taken_s": now_s()}
+        noted: dict[str, Any] = {"token": token, "part_key": part_key, "exit_key": exit_key}
+        noted |= {"facts": facts.to_json(), "taken_s": now_s()}
         # An earlier delivery may have noted more of this job: that stays.
         watched = Watched.from_item(self._ledger.set(self._partition, job, noted))
         self._watched[job] = watched
@@ -214,8 +234,9 @@ class Agent:
         else:
             self._cluster.submit(job, watched.part_key)
             logger.info("submitted job %s", job)
-        self._ledger.set(self._partition, job, {"submitted_s": now_s()})
-        watched.submitted = True
+        item = self._ledger.note(self._partition, job, {"submitted_s": now_s()})
+        watched.submitted_s = float(item["submitted_s"])
+        self._log.note_job(watched.facts, submitted_s=watched.submitted_s)
 
     def _look_after(self) -> None:
         for job, watched in sorted(self._watched.items()):
@@ -226,8 +247,9 @@ class Agent:
             if record is not None:
                 self._report(job, watched, record)
             elif found is not None and found.state != "ended":
+                self._note_running(watched, found)
                 self._heartbeat(job, watched)
-            elif found is None and not watched.submitted:
+            elif found is None and watched.submitted_s is None:
                 self._start_late(job, watched)
             else:
                 self._report_lost(job, watched, found.detail if found else "unknown to the cluster")
@@ -258,6 +280,11 @@ class Agent:
         send_failure(self._aws, watched.token, "ClusterUnavailable", reason)
         watched.given_up, watched.heartbeat_due = True, 0.0
 
+    def _note_running(self, watched: Watched, found: Job) -> None:
+        if found.state == "running" and not watched.seen_running:
+            self._log.note_job(watched.facts, started_s=now_s())
+            watched.seen_running = True
+
     def _heartbeat(self, job: str, watched: Watched) -> None:
         if time.monotonic() < watched.heartbeat_due:
             return
@@ -265,14 +292,20 @@ class Agent:
         if not send_heartbeat(self._aws, watched.token):
             logger.info("nobody waits for job %s any more: cancelled", job)
             self._cluster.cancel(job)
+            self._log.note_job(watched.facts, ended_s=now_s())
             self._forget(job)
 
     def _report_lost(self, job: str, watched: Watched, detail: str) -> None:
         self._cluster.cancel(job)  # its wrapper is gone, but parts of it may be left
+        ended_s = now_s()
+        # If it was never seen running, it may have run since it was submitted.
+        started_s = ended_s if watched.submitted_s is None else watched.submitted_s
+        self._log.note_job(watched.facts, started_s=started_s, ended_s=ended_s)
         reason = f"The job ended ({detail}) and left no exit record."
         self._report_failure(job, watched, "JobLost", reason)
 
     def _report(self, job: str, watched: Watched, record: dict[str, Any]) -> None:
+        self._log.correct_job(watched.facts, float(record["started_s"]), float(record["ended_s"]))
         if record["outcome"] == "succeeded":
             send_success(self._aws, watched.token, {"job": job})
             logger.info("job %s succeeded", job)
@@ -289,9 +322,11 @@ class Agent:
         self._ledger.delete(self._partition, job)
         self._watched.pop(job, None)
 
-    def _exit_key(self, part_key: str) -> str:
-        part = Part.from_json(self._store.get_json(part_key))
-        return part.keys.exit_record(part.attempt, part.part)
+    def _described(self, part_key: str) -> tuple[str, JobFacts]:
+        """Return the key of a part's exit record, and what its job asks for."""
+        description = self._store.get_json(part_key)
+        part = Part.from_json(description)
+        return part.keys.exit_record(part.attempt, part.part), JobFacts.of_part(description)
 
 
 def _read(body: str) -> tuple[str, str, str]:

@@ -24,12 +24,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes of a cluster: what they are priced as, and how many there are."""
+    """The nodes of a cluster: what they are priced as, and how many there are.
+
+    `booting_nodes` and `stopping_nodes` are None where the cluster does not tell; `head_type` is
+    None where the head is one of the nodes, or nobody has said what it is.
+    """
 
     instance_type: str
     warm_nodes: int
     slots_per_node: int
     max_nodes: int
+    booting_nodes: int | None = None
+    stopping_nodes: int | None = None
+    head_type: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the nodes as the ledger's cluster item records them."""
@@ -38,6 +45,9 @@ class Nodes:
             "warm_nodes": self.warm_nodes,
             "slots_per_node": self.slots_per_node,
             "max_nodes": self.max_nodes,
+            "booting_nodes": self.booting_nodes,
+            "stopping_nodes": self.stopping_nodes,
+            "head_type": self.head_type,
         }
 
 

@@ -1,265 +1,212 @@
-"""Puts one attempt of a step on record: its times, its quantities, what they cost, how it ended."""
+"""Takes attempts through the ledger: queued, measured as they stand, settled."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
+from control.attempt_record import Attempt, Estimated, Measured, Outcome, attempt_sort
+from control.calls import calls_of
+from control.charges import cluster_part_items, lambda_part_items
 from control.stack import Stack
-from placement.account import (
-    Item,
-    LambdaCall,
-    billed_ms,
-    instance_items,
-    lambda_items,
-    s3_request_items,
-    sqs_items,
-    total,
-    transition_items,
-)
-from placement.books import PriceBook, default_books
-from placement.walltime import Interval, split_wall_time
+from control.timelines import intervals_of, timeline_of, write_timeline
+from placement.account import Item
+from placement.books import BookStamp, PriceBook, default_books
+from placement.node_time import microseconds, node_seconds
+from placement.walltime import split_wall_time
 from runtime.clock import now_s
+from runtime.cluster_log import ClusterLog
 from runtime.keys import StepKeys
-
-# A call that died without a word is charged for as long as it can have run.
-LAMBDA_TIMEOUT_S = 900
-SQS_REQUESTS_PER_JOB = 3  # send, receive, delete
-STATES_PER_CLUSTER_PART = 2  # Platform; OnRay or OnHpc
-STATES_PER_LAMBDA_PART = 2  # Platform, OnLambda
-SHOWN_WORKERS = 64
-MOMENT_S = 1e-6  # how finely times are recorded: anything shorter is rounding
 
 type Json = dict[str, Any]
 
 
-def record_attempt(
-    stack: Stack, run: str, step: str, attempt: int, outcome: str, reason: str | None
-) -> list[Json]:
-    """Write the ledger's record of every part of an attempt; return the records.
+def queue_attempt(
+    stack: Stack,
+    keys: StepKeys,
+    attempt: int,
+    part: int,
+    placement: Mapping[str, Any],
+    books: list[Json],
+) -> Attempt:
+    """Put an attempt on record before anything of it runs; return the record.
 
-    Repeating it writes the same records again, or, where a call has ended since, truer ones.
+    Repeated, it returns the record that is there, with the moment at which it was queued first.
     """
+    estimate = placement.get("estimate")
+    queued = Attempt(
+        run=keys.run,
+        step=keys.step,
+        attempt=attempt,
+        part=part,
+        platform=placement["platform"],
+        size=placement["size"],
+        queued_s=now_s(),
+        estimate=estimate and Estimated(float(estimate["seconds"]), Decimal(estimate["usd"])),
+        books=tuple(BookStamp(**book) for book in books),
+    )
+    if stack.ledger.put(queued.partition, queued.sort, queued.to_json(), new=True):
+        return queued
+    return find_attempt(stack, keys, attempt, part) or queued
+
+
+def find_attempt(stack: Stack, keys: StepKeys, attempt: int, part: int) -> Attempt | None:
+    """Return the record of one attempt at one part, or None."""
+    item = stack.ledger.get(f"run#{keys.run}", attempt_sort(keys.step, attempt, part))
+    return None if item is None else Attempt.from_json(item)
+
+
+def all_attempts(stack: Stack, run: str) -> list[Attempt]:
+    """Return the records of all attempts of a run, by step, attempt and part."""
+    items = stack.ledger.query(f"run#{run}", "attempt#")
+    return [Attempt.from_json(item) for item in items]
+
+
+def settle_attempt(
+    stack: Stack, run: str, step: str, attempt: int, outcome: Outcome, reason: str | None
+) -> list[Attempt]:
+    """Settle every part of an attempt that has ended; return the records.
+
+    Repeated, it keeps the end that was recorded first, and counts in what calls and jobs have
+    told since.
+    """
+    keys = StepKeys(run, step)
     item = stack.ledger.get(f"run#{run}", f"step#{step}") or {}
     placements = item.get("placements", [])
     parts = placements[attempt - 1] if attempt <= len(placements) else []
-    return [
-        _record_part(stack, StepKeys(run, step), attempt, number, outcome, reason)
-        for number in range(len(parts))
-        if stack.store.find(StepKeys(run, step).part(attempt, number)) is not None
-    ]
+    found = [find_attempt(stack, keys, attempt, number) for number in range(len(parts))]
+    return [settle_part(stack, record, outcome, reason) for record in found if record is not None]
 
 
-def calls_of(stack: Stack, keys: StepKeys, attempt: int, part: int) -> list[Json]:
-    """Return the records of all calls of one part, in the order of their keys."""
-    prefix = f"{keys.calls}a{attempt}-p{part}-"
-    names = [stored.key for stored in stack.store.listing(prefix)]
-    return stack.store.get_all_json(names)
+def settle_part(
+    stack: Stack,
+    record: Attempt,
+    outcome: Outcome,
+    reason: str | None,
+    *,
+    node_s: Decimal | None = None,
+    final: bool = False,
+) -> Attempt:
+    """Settle one part and return its record; one that is settled and not open stays as it is.
 
+    Args:
+        stack: the deployed stack.
+        record: the record as it was read; if it has changed since, it is read again.
+        outcome: how the attempt ended, unless that is on record.
+        reason: why it did not succeed.
+        node_s: its share of the nodes, where it is known what ran beside it.
+        final: whether nothing more will be heard of it.
 
-def failure_on_record(
-    stack: Stack, keys: StepKeys, attempt: int, parts: int
-) -> tuple[str, str] | None:
-    """Return the error and the sentence of the call that failed an attempt; None: none says so.
-
-    A failed call counts only where no later call did its batch. Of several failures a wrong input
-    goes first, because it is final anywhere, and running out of time last, because it is called
-    again; then the earliest. Where no call failed, one that never ended is told of.
     """
-    calls = [call for number in range(parts) for call in calls_of(stack, keys, attempt, number)]
-    left = [call for call in calls if not _done_later(call, calls)]
-    failed = [call for call in left if call["outcome"] == "failed"]
-    rank = {"UserError": 0, "OutOfTimeError": 2}
-    failed.sort(key=lambda call: (rank.get(call["error"], 1), call["ended_s"], call["call"]))
-    if failed:
-        return str(failed[0]["error"]), str(failed[0]["reason"])
-    lost = sum(call["outcome"] == "running" for call in left)
-    if lost:
-        calls_ended = "1 call" if lost == 1 else f"{lost} calls"
-        return "CallLost", f"{calls_ended} ended without a word: out of memory, or out of time."
-    return None
-
-
-def _done_later(call: Json, calls: Sequence[Json]) -> bool:
-    return any(
-        other["outcome"] == "succeeded"
-        and (other["part"], other["batch"]) == (call["part"], call["batch"])
-        and other["started_s"] >= call["started_s"]
-        for other in calls
-    )
-
-
-def _record_part(
-    stack: Stack, keys: StepKeys, attempt: int, number: int, outcome: str, reason: str | None
-) -> Json:
-    record, timeline = measure_part(stack, keys, attempt, number, outcome, reason)
-    stack.store.put_json(_timeline_key(keys, attempt, number), timeline)
-    name = f"attempt#{keys.step}#{attempt:03d}#{number:03d}"
-    stack.ledger.put(f"run#{keys.run}", name, record)
+    while record.measured is None or record.measured.open:
+        measured, timeline = measure(stack, record, outcome, reason, node_s=node_s, final=final)
+        if measured == record.measured:
+            break
+        keys = StepKeys(record.run, record.step)
+        write_timeline(stack, keys, record.attempt, record.part, timeline)
+        after = replace(record, measured=measured)
+        if stack.ledger.swap(
+            record.partition, record.sort, after.to_json(), revision=record.revision
+        ):
+            return replace(after, revision=record.revision + 1)
+        record = find_attempt(stack, keys, record.attempt, record.part) or record
     return record
 
 
-def measure_part(
-    stack: Stack, keys: StepKeys, attempt: int, number: int, outcome: str, reason: str | None
-) -> tuple[Json, list[Json]]:
-    """Return the record of one part as it stands now, and its timeline; nothing is written."""
-    description = stack.store.get_json(keys.part(attempt, number))
-    calls = calls_of(stack, keys, attempt, number)
-    job = stack.store.find(keys.exit_record(attempt, number))
-    queued_s = float(description["queued_s"])
-    ended_s = _ended_s(calls, job, outcome)
+@dataclass(frozen=True)
+class _Evidence:
+    """What calls, job and agent have left of one part."""
+
+    calls: list[Json]
+    batches: int | None  # None: nothing was placed
+    job: Json | None
+    held: tuple[float, float] | None
+
+
+def measure(
+    stack: Stack,
+    record: Attempt,
+    outcome: Outcome,
+    reason: str | None,
+    *,
+    node_s: Decimal | None = None,
+    final: bool = False,
+) -> tuple[Measured, list[Json]]:
+    """Return what one part has taken and cost as it stands now, and its timeline."""
     prices, _ = default_books()
-    if description["platform"] == "lambda":
-        batches = len(stack.store.get_json(description["batches_key"]))
-        items = lambda_part_items(prices, calls, batches, ended_s)
-    else:
-        items = cluster_part_items(prices, description["size"], calls, job, (queued_s, ended_s))
-    split = split_wall_time(queued_s, ended_s, intervals_of(calls, job, ended_s))
-    begun = [float(call["started_s"]) for call in calls] or [ended_s]
-    record = {
-        "step": keys.step,
-        "attempt": attempt,
-        "part": number,
-        "platform": description["platform"],
-        "size": description["size"],
-        "outcome": outcome,
-        "reason": reason,
-        "queued_s": queued_s,
-        "started_s": min(begun),
-        "ended_s": ended_s,
-        "measured": {
-            "queue_s": split.queue_s,
-            "startup_s": split.startup_s,
-            "transfer_s": split.transfer_s,
-            "compute_s": split.compute_s,
-            "wall_s": ended_s - queued_s,
-        },
-        "calls": len(calls),
-        "usd": str(total(items)),
-        "items": [one.to_json() for one in items],
-    }
-    return record, timeline_of(calls, job)
+    before = record.measured
+    evidence = _evidence(stack, record, before.ended_s if before else None)
+    ended_s = before.ended_s if before else _ended_s(evidence, outcome)
+    split = split_wall_time(
+        record.queued_s, ended_s, intervals_of(evidence.calls, evidence.job, ended_s)
+    )
+    begun = [float(call["started_s"]) for call in evidence.calls]
+    begun += [evidence.held[0]] if evidence.held and not begun else []
+    without_end = sum("ended_s" not in call for call in evidence.calls)
+    measured = Measured(
+        outcome=before.outcome if before else outcome,
+        reason=before.reason if before else reason,
+        started_s=min([*begun, ended_s]),
+        ended_s=ended_s,
+        wall=split,
+        calls=len(evidence.calls),
+        calls_without_end=without_end,
+        items=_items(prices, record, evidence, ended_s, node_s),
+        prices=prices.stamp,
+        open=not final and (without_end > 0 or record.platform != "lambda"),
+    )
+    return measured, timeline_of(evidence.calls, evidence.job)
 
 
-def _timeline_key(keys: StepKeys, attempt: int, part: int) -> str:
-    return keys.part(attempt, part).removesuffix(".json") + ".timeline.json"
-
-
-def read_timeline(stack: Stack, keys: StepKeys, attempt: int, part: int) -> list[Json]:
-    """Return the workers of one part and what each did when, in seconds since the epoch."""
-    return list(stack.store.find(_timeline_key(keys, attempt, part)) or [])
-
-
-def _ended_s(calls: Sequence[Json], job: Json | None, outcome: str) -> float:
+def _evidence(stack: Stack, record: Attempt, ended_s: float | None) -> _Evidence:
+    keys = StepKeys(record.run, record.step)
+    calls = calls_of(stack, keys, record.attempt, record.part)
+    if record.platform == "lambda":
+        listed = stack.store.find(keys.batches(record.attempt, record.part))
+        batches = None if listed is None else len(listed)
+        return _Evidence(calls, batches, None, None)
+    job = stack.store.find(keys.exit_record(record.attempt, record.part))
+    noted = ClusterLog(stack.ledger, record.platform).job(record.queued_s, record.job)
+    held = None
     if job is not None:
-        return float(job["ended_s"])
-    ends = [float(call["ended_s"]) for call in calls if "ended_s" in call]
-    return max(ends) if ends and outcome == "succeeded" else now_s()
+        held = (float(job["started_s"]), float(job["ended_s"]))
+    elif noted is not None and noted.started_s is not None:
+        until_s = noted.ended_s or ended_s or now_s()
+        held = (noted.started_s, max(noted.started_s, until_s))
+    placed = stack.store.find(keys.part(record.attempt, record.part)) is not None
+    return _Evidence(calls, 0 if placed else None, job, held)
 
 
-def _call_seconds(call: Json, ended_s: float) -> float:
-    if "ended_s" in call:
-        return float(call["startup_s"]) + float(call["ended_s"]) - float(call["started_s"])
-    alive_s = min(ended_s - float(call["started_s"]), LAMBDA_TIMEOUT_S)
-    return float(call["startup_s"]) + max(0.0, alive_s)
-
-
-def _s3_items(prices: PriceBook, records: Sequence[Mapping[str, Any]]) -> tuple[Item, ...]:
-    requests = [record.get("requests", {}) for record in records]
-    return s3_request_items(
-        prices,
-        put=sum(int(count.get("s3_put", 0)) for count in requests),
-        get=sum(int(count.get("s3_get", 0)) for count in requests),
-    )
-
-
-def lambda_part_items(
-    prices: PriceBook, calls: Sequence[Json], batches: int, ended_s: float
-) -> tuple[Item, ...]:
-    """Cost one part on Lambda: every call, retries included, and every state that it entered.
-
-    Each batch is a child execution: its start and each try of RunTask are transitions.
-    """
-    billed = [
-        LambdaCall(
-            int(call["memory_mb"]),
-            billed_ms(_call_seconds(call, ended_s)),
-            tmp_mb=int(call["tmp_mb"]),
-        )
-        for call in calls
-    ]
-    transitions = STATES_PER_LAMBDA_PART + batches + len(calls)
-    return (
-        *lambda_items(prices, billed),
-        *transition_items(prices, transitions),
-        *_s3_items(prices, calls),
-    )
-
-
-def cluster_part_items(
+def _items(
     prices: PriceBook,
-    size: Json,
-    calls: Sequence[Json],
-    job: Json | None,
-    queued_and_ended_s: tuple[float, float],
+    record: Attempt,
+    evidence: _Evidence,
+    ended_s: float,
+    node_s: Decimal | None,
 ) -> tuple[Item, ...]:
-    """Cost one part on Ray or MPI: whole nodes while its job held them.
-
-    A job that left no record is charged from when it was queued.
-    """
-    queued_s, ended_s = queued_and_ended_s
-    started_s = float(job["started_s"]) if job else queued_s
-    nodes = int(size.get("nodes", 1))
-    held = instance_items(
-        prices, size["instance_type"], max(0.0, ended_s - started_s), nodes, launched=False
-    )
-    return (
-        *held,
-        *transition_items(prices, STATES_PER_CLUSTER_PART),
-        *sqs_items(prices, SQS_REQUESTS_PER_JOB),
-        *_s3_items(prices, [*calls, *([job] if job else [])]),
-    )
+    if evidence.batches is None:
+        return ()
+    if record.platform == "lambda":
+        return lambda_part_items(prices, evidence.calls, evidence.batches, ended_s)
+    if node_s is None:
+        node_s = _whole_nodes_s(record, evidence)
+    kind = str(record.size["instance_type"])
+    return cluster_part_items(prices, kind, node_s, evidence.calls, evidence.job)
 
 
-def intervals_of(calls: Sequence[Json], job: Json | None, ended_s: float) -> list[Interval]:
-    """Return what the workers of a part did, from its calls and its job."""
-    found: list[Interval] = []
-    if job is not None and "ready_s" in job:
-        found.append(Interval("startup", float(job["started_s"]), float(job["ready_s"])))
-    for call in calls:
-        found += [Interval(kind, start, end) for kind, start, end in call_events(call, ended_s)]
-    return found
+def _whole_nodes_s(record: Attempt, evidence: _Evidence) -> Decimal:
+    """Return the node-seconds of a job as if nothing had run beside it."""
+    if evidence.held is None:
+        return Decimal(0)
+    began_s, ended_s = evidence.held
+    span_us = max(0, microseconds(ended_s) - microseconds(began_s))
+    return node_seconds(span_us * int(record.size["nodes"]))
 
 
-def call_events(call: Json, ended_s: float) -> list[tuple[str, float, float]]:
-    """Return a call's timeline: start-up, then its events; what lies between them is transfer.
-
-    A long call records only its first events; of the rest of its time the total is known.
-    """
-    started = float(call["started_s"])
-    events = [("startup", started - float(call["startup_s"]), started)]
-    at = started
-    for kind, begin, end in call.get("events", []):
-        if begin > at:
-            events.append(("transfer", at, float(begin)))
-        events.append((kind, float(begin), float(end)))
-        at = float(end)
-    last = float(call.get("ended_s", ended_s))
-    shown_s = sum(end - begin for kind, begin, end in events if kind == "compute")
-    computed = min(last, at + max(0.0, float(call.get("compute_s", 0.0)) - shown_s))
-    events += [("compute", at, computed), ("transfer", computed, last)]
-    return [event for event in events if event[2] - event[1] > MOMENT_S]
-
-
-def timeline_of(calls: Sequence[Json], job: Json | None) -> list[Json]:
-    """Return the first workers of a part with their events, for a picture."""
-    by_worker: dict[str, list[tuple[str, float, float]]] = {}
-    if job and "ready_s" in job:
-        by_worker["job"] = [("startup", float(job["started_s"]), float(job["ready_s"]))]
-    for call in sorted(calls, key=lambda each: (float(each["started_s"]), each["call"])):
-        last = float(call["ended_s"] if "ended_s" in call else call["started_s"])
-        by_worker.setdefault(call["worker"], []).extend(call_events(call, last))
-    return [
-        {"worker": worker, "events": [list(event) for event in by_worker[worker]]}
-        for worker in sorted(by_worker)[:SHOWN_WORKERS]
-    ]
+def _ended_s(evidence: _Evidence, outcome: Outcome) -> float:
+    if evidence.job is not None:
+        return float(evidence.job["ended_s"])
+    ends = [float(call["ended_s"]) for call in evidence.calls if "ended_s" in call]
+    return max(ends) if ends and outcome == "succeeded" else now_s()

@@ -41,7 +41,7 @@ def handler(function: str) -> Callable[[Logic], Callable[[Event, Any], dict[str,
             logger.append_keys(run=event.get("run"), step=event.get("step"), function=function)
             try:
                 answer = logic(stack, event, context)
-                call.run = answer.get("run") or event.get("run")
+                call.run, call.succeeded = answer.get("run") or event.get("run"), True
             except Exception:
                 call.run = event.get("run")
                 metrics.add_metric(name="Errors", unit=MetricUnit.Count, value=1)
@@ -69,6 +69,7 @@ class _ControlCall:
         self._before = stack.aws.requests.snapshot()
         _cold = False
         self.run: str | None = None
+        self.succeeded = False
 
     def record(self) -> None:
         if self.run is None:
@@ -80,6 +81,7 @@ class _ControlCall:
             f"control#{self._request}",
             {
                 "function": self._function,
+                "succeeded": self.succeeded,
                 "started_s": self._started_s,
                 "startup_s": round(self._init_s, 6),
                 "duration_s": round(now_s() - self._started_s, 6),

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from control.attempt_record import Attempt
+from control.attempts import queue_attempt
 from control.catalogue import load_workflow
 from control.stack import Stack
 from placement.workflow import InputRef, Step
 from runtime.batch import Batch
 from runtime.clock import now_s
-from runtime.keys import StepKeys, job_name
-
-# A part that is not done by then is given up; a heartbeat that stops is noticed much sooner.
-JOB_TIMEOUT_S = 24 * 3600
+from runtime.cluster_log import JOB_TIMEOUT_S
+from runtime.keys import StepKeys
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,16 @@ def place(stack: Stack, run: str, step_name: str, attempt: int) -> dict[str, Any
     count = len(tasks.input_bytes)
     started = {"attempt": attempt, "status": "running", "tasks": count, "started_s": now_s()}
     stack.ledger.set(f"run#{run}", f"step#{step_name}", started)
-    parts = item["placements"][attempt - 1]
+    parts, books = item["placements"][attempt - 1], item.get("books", [])
     shares = divide(remaining, tasks.input_bytes, [float(part["share"]) for part in parts])
     placed = [
-        _write_part(stack, step, keys, attempt, number, part, mine, tasks)
+        _write_part(
+            stack,
+            step,
+            queue_attempt(stack, keys, attempt, number, part, books),
+            mine,
+            tasks,
+        )
         for number, (part, mine) in enumerate(zip(parts, shares, strict=True))
         if mine
     ]
@@ -137,16 +143,10 @@ def _consecutive(tasks: Sequence[int]) -> list[list[int]]:
 
 
 def _write_part(
-    stack: Stack,
-    step: Step,
-    keys: StepKeys,
-    attempt: int,
-    number: int,
-    part: dict[str, Any],
-    tasks: list[int],
-    list_of: TaskList,
+    stack: Stack, step: Step, record: Attempt, tasks: list[int], list_of: TaskList
 ) -> dict[str, Any]:
-    platform, size = part["platform"], part["size"]
+    platform, size = record.platform, dict(record.size)
+    keys, attempt, number = StepKeys(record.run, record.step), record.attempt, record.part
     batches = batches_of(tasks, list_of, int(size["batches"]))
     part_key, batches_key = keys.part(attempt, number), keys.batches(attempt, number)
     stack.store.put_json(batches_key, [batch.to_json() for batch in batches])
@@ -165,14 +165,11 @@ def _write_part(
         },
         "output": step.output_suffix,
         "batches_key": batches_key,
-        "queued_s": now_s(),
+        "queued_s": record.queued_s,
     }
     stack.store.put_json(part_key, description)
     placed = {"platform": platform, "part_key": part_key, "batches_key": batches_key}
     if platform == "lambda":
         functions = json.loads(os.environ["TRIVIUM_RUN_TASK_FUNCTIONS"])
         return placed | {"function": functions[str(size["memory_mb"])]}
-    return placed | {
-        "job": job_name(keys.run, keys.step, attempt, number),
-        "timeout_s": JOB_TIMEOUT_S,
-    }
+    return placed | {"job": record.job, "timeout_s": JOB_TIMEOUT_S}

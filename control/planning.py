@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from control.attempt_record import stamp_json
 from control.catalogue import load_workflow
 from control.stack import Stack
-from placement.plan import Plan, StepPlan
+from placement.account import decimal_text
+from placement.plan import Part, Plan, StepPlan
 from placement.planner import plan
 from placement.situation import ClusterState, Situation
 from placement.workflow import PLATFORMS, Workflow
 from runtime.clock import now_s
+from runtime.cluster_log import SILENT_AFTER_S
 from runtime.keys import RunKeys
-
-# An agent announces its cluster every ten seconds; one that has been silent for this long is gone.
-SILENT_AFTER_S = 60.0
 
 
 def plan_run(stack: Stack, run: str) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
         stack.store.put_json(RunKeys(run).plan, made.to_json())
     for order, step in enumerate(made.steps):
         fields = step_fields(workflow, step) | {"order": order}
+        fields["books"] = [stamp_json(book) for book in made.books]
         stack.ledger.put(f"run#{run}", f"step#{step.step}", fields, new=True)
     stack.ledger.set(f"run#{run}", "run", _estimate(made))
     return {"run": run, "steps": [step.step for step in made.steps]}
@@ -54,8 +55,7 @@ def _make_plan(stack: Stack, workflow: Workflow, run_item: dict[str, Any]) -> Pl
 
 def step_fields(workflow: Workflow, step: StepPlan) -> dict[str, Any]:
     """Return a step's ledger item: what it waits for, and its placements in order of preference."""
-    placements = [[part.to_json() for part in step.parts]]
-    placements += [[fallback.to_json()] for fallback in step.fallbacks]
+    placements = [[_placement(step, part) for part in parts] for parts in _choices(step)]
     if not step.fallbacks:
         # Nowhere else to go: once more where it was, on from what is done and checkpointed.
         placements += placements
@@ -70,6 +70,22 @@ def step_fields(workflow: Workflow, step: StepPlan) -> dict[str, Any]:
     if waiting:
         fields["waiting"] = waiting
     return fields
+
+
+def _choices(step: StepPlan) -> list[tuple[Part, ...]]:
+    return [step.parts, *((fallback,) for fallback in step.fallbacks)]
+
+
+def _placement(step: StepPlan, part: Part) -> dict[str, Any]:
+    """Return a part with its estimate; None where the plan has none of this part alone."""
+    estimate: dict[str, Any] | None = None
+    if step.parts == (part,):
+        estimate = {"seconds": step.estimate.seconds, "usd": decimal_text(step.estimate.usd)}
+    for other in step.rejected:
+        same = (other.platform, dict(other.size)) == (part.platform, dict(part.size))
+        if estimate is None and same and other.seconds is not None and other.usd is not None:
+            estimate = {"seconds": other.seconds, "usd": decimal_text(other.usd)}
+    return part.to_json() | {"estimate": estimate}
 
 
 def _estimate(made: Plan) -> dict[str, Any]:

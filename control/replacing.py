@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from control.attempts import failure_on_record, record_attempt
+from control.attempts import settle_attempt
+from control.calls import failure_on_record
 from control.settling import IncompleteError
 from control.stack import Stack
 from runtime.clock import now_s
@@ -24,7 +25,7 @@ def replace(
     hopeless = error == "UserError"
     possible = attempt < len(item["placements"])
     replaced = possible and not hopeless
-    record_attempt(stack, run, step, attempt, "replaced" if replaced else "failed", reason)
+    settle_attempt(stack, run, step, attempt, "replaced" if replaced else "failed", reason)
     answer = {"run": run, "step": step, "attempt": attempt + 1, "reason": None}
     if replaced:
         return answer | {"verdict": "replaced"}

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from control.attempts import read_timeline, record_attempt
+from control.attempt_record import Attempt, stamp_json
+from control.attempts import all_attempts, settle_attempt, settle_part
 from control.catalogue import load_workflow
+from control.metrics import emit_attempts
+from control.orchestration import orchestration_items
 from control.replacing import readable_reason
+from control.shared_lines import ClusterUse, cluster_uses, not_known, shared_lines
 from control.stack import Stack
-from placement.account import (
-    Item,
-    LambdaCall,
-    billed_ms,
-    event_items,
-    lambda_items,
-    ledger_items,
-    s3_request_items,
-    sqs_items,
-    total,
-    transition_items,
-)
-from placement.books import PriceBook, default_books
+from control.timelines import read_timeline
+from placement.account import Item, decimal_text, total
+from placement.books import default_books
+from placement.node_time import node_seconds
+from placement.walltime import WallTime
 from reporting.html import render
 from reporting.report import check_totals, parse_report
 from runtime.clock import iso, now_s
+from runtime.cluster_log import ClusterLog
 from runtime.dataflow import STOPPED
 from runtime.keys import RunKeys, StepKeys, step_execution_name
 
-# States entered in one run of the workflow machine: Admit, Verdict, Plan, Steps, Report, Outcome
-# and the last; in one step: Step of the workflow machine, Await, Place, Parts, Settle; and in each
-# further attempt: Replace, Replaced, Place, Parts.
-STATES_PER_RUN = 7
-STATES_PER_STEP = 5
-STATES_PER_FURTHER_ATTEMPT = 4
+# After a run has failed its agents cancel its jobs: they hear of it with the next heartbeat.
+CANCELLED_WITHIN_S = 45.0
+LOOK_EVERY_S = 1.0
+RUN_ENDED = "The run failed in another step."
 MACHINE_NOTES = {
     "laptop": "the measured seconds are this machine's, the prices are AWS's",
     "aws": "the measured seconds are those of AWS; the bill may differ by what it rounds",
@@ -46,7 +43,10 @@ type Json = dict[str, Any]
 
 
 def report_run(stack: Stack, run: str, failure: Mapping[str, Any] | None) -> Json:
-    """Write the report of a run that has ended, and its end into the ledger."""
+    """Settle a run that has ended, and write its report and its end into the ledger.
+
+    Repeated, it settles to the same figures: the run has ended when this was first asked.
+    """
     run_item = stack.ledger.get(f"run#{run}", "run") or {}
     steps = _steps(stack, run)
     if failure is not None:
@@ -54,16 +54,46 @@ def report_run(stack: Stack, run: str, failure: Mapping[str, Any] | None) -> Jso
         steps = _steps(stack, run)
     status = "succeeded" if failure is None else "failed"
     reason = None if failure is None else _reason(steps, failure)
-    ended = {"status": status, "reason": reason, "ended_s": now_s()}
-    report = build_report(stack, run_item | ended, steps)
+    noted = stack.ledger.note(f"run#{run}", "run", {"ended_s": now_s()})
+    ended = {"status": status, "reason": reason, "ended_s": noted["ended_s"]}
+    window_s = (float(run_item["started_s"]), float(noted["ended_s"]))
+    settled = settle_run(stack, run, window_s)
+    report = build_report(stack, run_item | ended, steps, settled)
     checked = parse_report(report)
     check_totals(checked)
     keys = RunKeys(run)
     stack.store.put_json(keys.report_json, report)
     stack.store.put_text(keys.report_html, render(checked), "text/html; charset=utf-8")
-    ended["measured"] = report["measured"]
-    stack.ledger.set(f"run#{run}", "run", ended)
+    account = {name: report[name] for name in ("shared_items", "other_items", "measured")}
+    stack.ledger.put(f"run#{run}", "account", account)
+    stack.ledger.set(f"run#{run}", "run", ended | {"measured": report["measured"]})
+    if run_item.get("status") != status:  # a report that is written again measures nothing new
+        emit_attempts(run_item["workflow"], settled.attempts)
     return {"run": run, "status": status, "reason": reason}
+
+
+@dataclass(frozen=True)
+class SettledRun:
+    """All attempts of a run, settled for good, and the use of the clusters that they ran on."""
+
+    attempts: tuple[Attempt, ...]
+    uses: tuple[ClusterUse, ...]
+
+
+def settle_run(stack: Stack, run: str, window_s: tuple[float, float]) -> SettledRun:
+    """Settle for good every attempt of a run that is still open.
+
+    Only now is it known what ran beside a job on its nodes.
+    """
+    attempts = all_attempts(stack, run)
+    uses = cluster_uses(stack, attempts, window_s)
+    node_us = {job: amount for use in uses for job, amount in use.node_us.items()}
+    shares = {job: node_seconds(amount) for job, amount in node_us.items()}
+    settled = [
+        settle_part(stack, one, "failed", RUN_ENDED, node_s=shares.get(one.job), final=True)
+        for one in attempts
+    ]
+    return SettledRun(tuple(settled), tuple(uses))
 
 
 def _steps(stack: Stack, run: str) -> list[Json]:
@@ -79,17 +109,31 @@ def _reason(steps: Sequence[Json], failure: Mapping[str, Any]) -> str:
 
 
 def _stop_steps(stack: Stack, run_item: Json, steps: Sequence[Json]) -> None:
-    for item in steps:
-        if item["status"] in {"done", "failed", STOPPED}:
-            continue
+    run = run_item["run"]
+    left = [item for item in steps if item["status"] not in {"done", "failed", STOPPED}]
+    for item in left:
         executions = run_item["execution"].rsplit(":", 2)[0]
-        name = step_execution_name(run_item["run"], item["step"])
+        name = step_execution_name(run, item["step"])
         _stop_execution(stack, f"{executions}:{os.environ['TRIVIUM_STEP_MACHINE']}:{name}")
+    _wait_for_jobs(stack, run)
+    for item in left:
         if item["status"] == "running":
-            reason = "The run failed in another step."
-            record_attempt(stack, run_item["run"], item["step"], item["attempt"], "failed", reason)
+            settle_attempt(stack, run, item["step"], item["attempt"], "failed", RUN_ENDED)
         ended = {"status": STOPPED, "ended_s": now_s()}
         stack.ledger.set(item["pk"], item["sk"], ended)
+
+
+def _wait_for_jobs(stack: Stack, run: str) -> None:
+    """Wait until no job of the run holds a node any more, or for a while."""
+    deadline = time.monotonic() + CANCELLED_WITHIN_S
+    for one in all_attempts(stack, run):
+        if one.platform == "lambda":
+            continue
+        log = ClusterLog(stack.ledger, one.platform)
+        while (job := log.job(one.queued_s, one.job)) is not None and job.ended_s is None:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(LOOK_EVERY_S)
 
 
 def _stop_execution(stack: Stack, arn: str) -> None:
@@ -103,24 +147,24 @@ def _stop_execution(stack: Stack, arn: str) -> None:
             raise
 
 
-def build_report(stack: Stack, run_item: Json, steps: Sequence[Json]) -> Json:
+def build_report(stack: Stack, run_item: Json, steps: Sequence[Json], settled: SettledRun) -> Json:
     """Return the report of a run as its ledger items and objects tell it."""
     run = run_item["run"]
     prices, platforms = default_books()
     plan = stack.store.find(RunKeys(run).plan) or {}
-    attempts = stack.ledger.query(f"run#{run}", "attempt#")
     control = stack.ledger.query(f"run#{run}", "control#")
     started_s = float(run_item["started_s"])
     planned = {step["step"]: step for step in plan.get("steps", [])}
     rows = [
-        _step_row(stack, item, planned[item["step"]], attempts, started_s)
+        _step_row(stack, item, planned[item["step"]], settled.attempts, started_s)
         for item in steps
         if item["step"] in planned
     ]
-    others = control_items(prices, control, steps)
-    measured = sum((_total(row["items"]) for row in rows), total(others))
+    others = orchestration_items(prices, control, steps)
+    shared = shared_lines(prices, settled.uses, settled.attempts)
+    spent = [one.settled.usd for one in settled.attempts]
+    measured = sum(spent, total(others) + total(line.item for line in shared))
     makespan_s = float(run_item["ended_s"]) - started_s
-    books = [prices.stamp, platforms.stamp]
     kind = os.environ["TRIVIUM_MACHINE"]
     return {
         "run": run,
@@ -133,18 +177,16 @@ def build_report(stack: Stack, run_item: Json, steps: Sequence[Json]) -> Json:
         "policy": run_item.get("policy", "trivium"),
         "objective": run_item.get("objective", "cost"),
         "estimate": plan.get("estimate"),
-        "measured": {"seconds": round(makespan_s, 3), "usd": f"{measured:f}"},
+        "measured": {"seconds": round(makespan_s, 3), "usd": decimal_text(measured)},
         "steps": rows,
+        "shared_items": [line.to_json() for line in shared],
         "other_items": [item.to_json() for item in others],
+        "not_known": not_known(settled.uses),
         "alternatives": plan.get("alternatives", []),
-        "books": [{"name": b.name, "date": b.date, "region": b.region} for b in books],
+        "books": [stamp_json(prices.stamp), stamp_json(platforms.stamp)],
         "machine": {"kind": kind, "note": MACHINE_NOTES[kind]},
         "score": _score(run_item, steps),
     }
-
-
-def _total(items: Sequence[Json]) -> Any:
-    return total(Item.from_json(item) for item in items)
 
 
 def _score(run_item: Json, steps: Sequence[Json]) -> Json | None:
@@ -159,12 +201,15 @@ def _score(run_item: Json, steps: Sequence[Json]) -> Json | None:
 
 
 def _step_row(
-    stack: Stack, item: Json, planned: Json, attempts: Sequence[Json], run_started_s: float
+    stack: Stack, item: Json, planned: Json, attempts: Sequence[Attempt], run_started_s: float
 ) -> Json:
-    mine = [one for one in attempts if one["step"] == item["step"]]
+    mine = [one for one in attempts if one.step == item["step"]]
     number = int(item.get("attempt", 1))
-    parts = item["placements"][number - 1]
-    items = merge_items([Item.from_json(one) for each in mine for one in each["items"]])
+    parts = [
+        {name: part[name] for name in ("platform", "size", "share")}
+        for part in item["placements"][number - 1]
+    ]
+    items = merge_items([line for one in mine for line in one.settled.items])
     keys = StepKeys(item["pk"].removeprefix("run#"), item["step"])
     several = len(parts) > 1
     return {
@@ -175,7 +220,7 @@ def _step_row(
         "tasks": int(item["tasks"]),
         "attempts": [_attempt_row(one) for one in mine],
         "estimate": {name: planned["estimate"][name] for name in ("seconds", "usd")},
-        "measured": _measured(mine) | {"usd": f"{total(items):f}"},
+        "measured": _measured(mine) | {"usd": decimal_text(total(items))},
         "items": [one.to_json() for one in items],
         "counts": {
             name: value
@@ -191,37 +236,63 @@ def _step_row(
     }
 
 
-def _attempt_row(one: Json) -> Json:
-    times = {f"{name}_at": iso(float(one[f"{name}_s"])) for name in ("queued", "started", "ended")}
-    kept = ("attempt", "part", "platform", "size", "outcome", "reason", "usd")
-    return {name: one[name] for name in kept} | times
+def _attempt_row(one: Attempt) -> Json:
+    measured, estimate = one.settled, one.estimate
+    return {
+        "attempt": one.attempt,
+        "part": one.part,
+        "platform": one.platform,
+        "size": dict(one.size),
+        "outcome": measured.outcome,
+        "reason": measured.reason,
+        "queued_at": iso(one.queued_s),
+        "started_at": iso(measured.started_s),
+        "ended_at": iso(measured.ended_s),
+        "estimate": estimate and {"seconds": estimate.seconds, "usd": decimal_text(estimate.usd)},
+        "books": [stamp_json(book) for book in one.books],
+        "measured": _kinds(measured.wall),
+        "usd": decimal_text(measured.usd),
+        "items": [item.to_json() for item in measured.items],
+    }
 
 
-def _measured(attempts: Sequence[Json]) -> Json:
+def _kinds(wall: WallTime) -> Json:
+    """Return the kinds of a wall time to the millisecond, and the whole."""
+    kinds = {
+        "queue_s": wall.queue_s,
+        "startup_s": wall.startup_s,
+        "transfer_s": wall.transfer_s,
+        "compute_s": wall.compute_s,
+        "wall_s": wall.wall_s,
+    }
+    return {name: round(max(0.0, value), 3) for name, value in kinds.items()}
+
+
+def _measured(attempts: Sequence[Attempt]) -> Json:
     """Return the wall time of all attempts, one after another, split into its kinds.
 
     Of parts that ran at the same time the longest counts. What lies between attempts is queueing.
     """
-    kinds = ("queue_s", "startup_s", "transfer_s", "compute_s")
-    split = dict.fromkeys(kinds, 0.0)
-    if not attempts:
-        return split | {"wall_s": 0.0}
-    for number in sorted({one["attempt"] for one in attempts}):
-        parts = [one["measured"] for one in attempts if one["attempt"] == number]
-        longest = max(parts, key=lambda measured: float(measured["wall_s"]))
-        for kind in kinds:
-            split[kind] += float(longest[kind])
-    wall_s = max(float(one["ended_s"]) for one in attempts) - min(
-        float(one["queued_s"]) for one in attempts
-    )
-    split["queue_s"] += max(0.0, wall_s - sum(split.values()))
-    return {name: round(value, 3) for name, value in (split | {"wall_s": wall_s}).items()}
+    queue_s = startup_s = transfer_s = compute_s = 0.0
+    ends = [one.settled.ended_s for one in attempts]
+    for number in sorted({one.attempt for one in attempts}):
+        walls = [one.settled.wall for one in attempts if one.attempt == number]
+        longest = max(walls, key=lambda wall: wall.wall_s)
+        queue_s += longest.queue_s
+        startup_s += longest.startup_s
+        transfer_s += longest.transfer_s
+        compute_s += longest.compute_s
+    wall_s = max(ends) - min(one.queued_s for one in attempts) if ends else 0.0
+    queue_s += max(0.0, wall_s - (queue_s + startup_s + transfer_s + compute_s))
+    return _kinds(WallTime(queue_s, startup_s, transfer_s, compute_s)) | {
+        "wall_s": round(wall_s, 3)
+    }
 
 
 def _workers(
-    stack: Stack, keys: StepKeys, one: Json, run_started_s: float, *, several: bool
+    stack: Stack, keys: StepKeys, one: Attempt, run_started_s: float, *, several: bool
 ) -> list[Json]:
-    prefix = f"{one['attempt']}.{one['part']} " if several else ""
+    prefix = f"{one.attempt}.{one.part} " if several else ""
     return [
         {
             "worker": f"{prefix}{row['worker']}",
@@ -234,7 +305,7 @@ def _workers(
                 for kind, start, end in row["events"]
             ],
         }
-        for row in read_timeline(stack, keys, one["attempt"], one["part"])
+        for row in read_timeline(stack, keys, one.attempt, one.part)
     ]
 
 
@@ -259,33 +330,3 @@ def merge_items(items: Sequence[Item]) -> tuple[Item, ...]:
             )
         )
     return tuple(merged.values())
-
-
-def control_items(
-    prices: PriceBook, control: Sequence[Json], steps: Sequence[Json]
-) -> tuple[Item, ...]:
-    """Cost what no step can be charged with: the control plane's calls, states and requests.
-
-    The call that writes the report is not on record while it writes it.
-    """
-    calls = [
-        LambdaCall(
-            int(one["memory_mb"]), billed_ms(float(one["startup_s"]) + float(one["duration_s"]))
-        )
-        for one in control
-    ]
-    counts = [one["requests"] for one in control]
-
-    def requests(kind: str) -> int:
-        return sum(int(count.get(kind, 0)) for count in counts)
-
-    further = sum(max(0, int(item.get("attempt", 1)) - 1) for item in steps)
-    states = STATES_PER_RUN + STATES_PER_STEP * len(steps) + STATES_PER_FURTHER_ATTEMPT * further
-    return (
-        *lambda_items(prices, calls, "Control functions"),
-        *transition_items(prices, states),
-        *s3_request_items(prices, put=requests("s3_put"), get=requests("s3_get")),
-        *ledger_items(prices, writes=requests("dynamodb_write"), reads=requests("dynamodb_read")),
-        *sqs_items(prices, requests("sqs")),
-        *event_items(prices, 1),
-    )

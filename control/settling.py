@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control.attempts import record_attempt
+from control.attempts import settle_attempt
 from control.catalogue import load_workflow
 from control.placing import read_results
 from control.stack import Stack
@@ -35,7 +35,7 @@ def settle(stack: Stack, run: str, step: str, attempt: int) -> dict[str, Any]:
     shards = [shard for task in sorted(results) for shard in results[task]["outputs"]]
     counts = merge_counts([results[task]["counts"] for task in sorted(results)])
     stack.store.put_json(keys.output, {"shards": shards, "counts": counts})
-    record_attempt(stack, run, step, attempt, "succeeded", None)
+    settle_attempt(stack, run, step, attempt, "succeeded", None)
     done = {"status": "done", "ended_s": now_s(), "counts": counts}
     stack.ledger.set(f"run#{run}", f"step#{step}", done)
     run_item = stack.ledger.get(f"run#{run}", "run") or {}

@@ -126,7 +126,8 @@ def main(part_key: str) -> int:
             log.unlink()
         return {"ready_s": ready_s, "slots": int(variable("TRIVIUM_RANKS"))}
 
-    return run_job(aws, store, part_key, process_started_s(), work)
+    held_s = float(os.environ.get("TRIVIUM_HELD_S") or process_started_s())
+    return run_job(aws, store, part_key, held_s, work)
 
 
 if __name__ == "__main__":

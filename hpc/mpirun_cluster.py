@@ -21,6 +21,7 @@ import psutil
 from agents.cluster import ClusterUnavailableError, Job, Nodes
 from agents.notes import Note
 from hpc.environment import job_environment
+from runtime.clock import now_s
 
 START_TIMEOUT_S = 30.0
 KILL_TIMEOUT_S = 10.0
@@ -113,13 +114,15 @@ def session_of(note: Note) -> list[psutil.Process]:
 def run_alone(work: Path, job: str, part_key: str) -> None:
     """Become the job's wrapper as soon as no other job runs on this machine; once only.
 
-    The machine's lock goes on to the wrapper through its open file and ends with it.
+    The machine's lock goes on to the wrapper through its open file and ends with it. The wrapper is
+    told when it got the machine: what it waited before is not charged.
     """
     if not Note.of(os.getpid()).write(note_file(work, job)):
         return
     descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.set_inheritable(descriptor, True)
+    os.environ["TRIVIUM_HELD_S"] = str(now_s())
     os.execv(sys.executable, [sys.executable, "-m", "hpc.job", part_key])  # noqa: S606
 
 

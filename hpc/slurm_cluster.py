@@ -28,6 +28,7 @@ ENDED = frozenset(
 )
 # sinfo(1), "NODE STATE CODES". A node that is completing a job is as warm as one that is idle.
 WARM = frozenset({"alloc", "comp", "idle", "mix"})
+BOOTING, STOPPING = "#", "%"  # the marks of a node that is being powered up, or down
 # What sbatch says where it asked for something that this cluster will never do, from the messages
 # of slurm_errno.c. Anything else may pass, and the job may have been accepted all the same.
 REFUSALS = (
@@ -49,8 +50,11 @@ class SlurmCluster:
 
     platform = "hpc"
 
-    def __init__(self, instance_type: str, slots: int, work: Path) -> None:
+    def __init__(
+        self, instance_type: str, slots: int, work: Path, head_type: str | None = None
+    ) -> None:
         self._instance_type, self._slots, self._work = instance_type, slots, work
+        self._head_type = head_type
 
     def nodes(self) -> Nodes:
         """Return the nodes that are up and take jobs, and all that could be.
@@ -60,8 +64,16 @@ class SlurmCluster:
         """
         lines = _run(["sinfo", "--noheader", "--Node", "--format=%N %t"]).splitlines()
         states = dict(line.split() for line in lines)  # a node of two partitions comes twice
-        warm = [name for name, state in states.items() if state in WARM]
-        return Nodes(self._instance_type, len(warm), self._slots, max(1, len(states)))
+        warm = sum(state in WARM for state in states.values())
+        return Nodes(
+            self._instance_type,
+            warm,
+            self._slots,
+            max(1, len(states)),
+            booting_nodes=sum(state.endswith(BOOTING) for state in states.values()),
+            stopping_nodes=sum(state.endswith(STOPPING) for state in states.values()),
+            head_type=self._head_type,
+        )
 
     def find(self, job: str) -> Job | None:
         """Return the newest job of that name that Slurm still knows."""

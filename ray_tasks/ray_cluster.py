@@ -33,8 +33,10 @@ class RayCluster:
         instance_type: str,
         max_nodes: int,
         transport: httpx.BaseTransport | None = None,
+        head_type: str | None = None,
     ) -> None:
         self._instance_type, self._max_nodes = instance_type, max_nodes
+        self._head_type = head_type
         self._http = httpx.Client(
             base_url=address,
             headers={"Authorization": f"Bearer {token}"},
@@ -55,7 +57,13 @@ class RayCluster:
             int(row["resources_total"].get("CPU", 0)) for row in rows if row["state"] == "ALIVE"
         ]
         slots = [count for count in cpus if count > 0]
-        return Nodes(self._instance_type, len(slots), min(slots, default=1), self._max_nodes)
+        return Nodes(
+            self._instance_type,
+            len(slots),
+            min(slots, default=1),
+            self._max_nodes,
+            head_type=self._head_type,
+        )
 
     def find(self, job: str) -> Job | None:
         """Return the job of that submission id; a state that is not known is taken as running."""

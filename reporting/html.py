@@ -66,7 +66,8 @@ class PairRow:
 def render(report: Report) -> str:
     """Write the page. Everything that comes from the report is escaped."""
     groups = [ItemGroup(step.step, step.items, step.measured.usd) for step in report.steps]
-    groups.append(ItemGroup("Shared and idle", report.other_items, shared_usd(report)))
+    shared = (*report.shared_items, *report.other_items)
+    groups.append(ItemGroup("Shared and idle", shared, shared_usd(report)))
     decimals, rounded = _item_decimals(groups)
     return (
         environment()

@@ -98,8 +98,47 @@ class PlacedPart(_Part):
     share: Annotated[float, Field(gt=0, le=1)]
 
 
+class SplitUsd(_Part):
+    """One step's part of a line that belongs to no step."""
+
+    step: Name
+    usd: Usd
+
+
+class SharedItem(Item):
+    """What a cluster cost beside the steps; `split` says whose it would be, by node-seconds.
+
+    The split is a column of its own: no step's measured cost contains any of it.
+    """
+
+    kind: Literal["idle", "boot", "scale-down", "head"]
+    platform: Platform
+    split: tuple[SplitUsd, ...]
+
+
+class Book(_Part):
+    """A book of facts that the figures come from; a region where prices depend on one."""
+
+    name: Name
+    date: Name
+    region: str | None
+
+
+class WallSeconds(_Part):
+    """Measured seconds: `wall_s`, and the four kinds that it splits into."""
+
+    queue_s: Seconds
+    startup_s: Seconds
+    transfer_s: Seconds
+    compute_s: Seconds
+    wall_s: Seconds
+
+
 class Attempt(_Part):
-    """One try of one step's part on one platform; its `usd` is contained in the step's items."""
+    """One try of one step's part on one platform: `usd` is the sum of its items.
+
+    `estimate` is null where the plan has none of this part alone; `books` are what it rests on.
+    """
 
     attempt: Annotated[int, Field(ge=1)]
     part: Count
@@ -110,17 +149,16 @@ class Attempt(_Part):
     queued_at: AwareDatetime | None
     started_at: AwareDatetime | None
     ended_at: AwareDatetime | None
+    estimate: Amount | None
+    books: tuple[Book, ...]
+    measured: WallSeconds
     usd: Usd
+    items: tuple[Item, ...]
 
 
-class StepMeasured(_Part):
-    """Measured seconds of one step: `wall_s`, and the four kinds that it splits into."""
+class StepMeasured(WallSeconds):
+    """Measured seconds and cost of one step."""
 
-    queue_s: Seconds
-    startup_s: Seconds
-    transfer_s: Seconds
-    compute_s: Seconds
-    wall_s: Seconds
     usd: Usd
 
 
@@ -196,14 +234,6 @@ class NoPlan(_Part):
     why_not: Name
 
 
-class Book(_Part):
-    """A book of facts that the figures come from; a region where prices depend on one."""
-
-    name: Name
-    date: Name
-    region: str | None
-
-
 class Machine(_Part):
     """Whose seconds the measured seconds are."""
 
@@ -233,7 +263,9 @@ class Report(_Part):
     estimate: Amount | None
     measured: Amount
     steps: tuple[Step, ...]
+    shared_items: tuple[SharedItem, ...] = ()
     other_items: tuple[Item, ...]
+    not_known: tuple[Name, ...] = ()
     alternatives: tuple[OtherPlan | NoPlan, ...]
     books: tuple[Book, ...]
     machine: Machine
@@ -273,22 +305,37 @@ def check_totals(report: Report) -> None:
 
     An item's `usd` is quantity times unit price, within a nano-dollar (an item may be the sum of
     several rounded amounts); one that is written with fewer decimals may be rounded at its last,
-    but never by more than half a micro-dollar. A step's measured `usd` is exactly the sum of its
-    items, the run's is exactly the sum of its steps and its other items. Raises TotalsError.
+    but never by more than half a micro-dollar. An attempt is exactly its items; a step its
+    attempts, and its items; a shared line its split; the run its steps, shared lines and other
+    items. Raises TotalsError.
     """
     for step in report.steps:
-        level = f"step {step.step}"
-        _check_items(level, step.items)
-        _check_sum(level, step.measured.usd, [item.usd for item in step.items])
+        _check_step(step)
+    _check_items("shared items", report.shared_items)
+    for line in report.shared_items:
+        _check_sum(f'split of "{line.what}"', line.usd, [part.usd for part in line.split])
     _check_items("other items", report.other_items)
     parts = [step.measured.usd for step in report.steps]
-    parts += [item.usd for item in report.other_items]
-    _check_sum("run", report.measured.usd, parts)
+    _check_sum("run", report.measured.usd, [*parts, shared_usd(report)])
+
+
+def _check_step(step: Step) -> None:
+    level = f"step {step.step}"
+    for attempt in step.attempts:
+        name = f"attempt {attempt.attempt}.{attempt.part} of {level}"
+        _check_items(name, attempt.items)
+        _check_sum(name, attempt.usd, [item.usd for item in attempt.items])
+    _check_items(level, step.items)
+    _check_sum(level, step.measured.usd, [item.usd for item in step.items])
+    _check_sum(
+        f"attempts of {level}", step.measured.usd, [attempt.usd for attempt in step.attempts]
+    )
 
 
 def shared_usd(report: Report) -> Decimal:
-    """Sum what was measured outside the steps: shared and idle time."""
-    return sum((item.usd for item in report.other_items), Decimal(0))
+    """Sum what was measured outside the steps: shared and idle time, and orchestration."""
+    lines = [*report.shared_items, *report.other_items]
+    return sum((line.usd for line in lines), Decimal(0))
 
 
 def shared_estimate_usd(report: Report) -> Decimal | None:

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from reporting.report import Report, shared_estimate_usd, shared_usd
 from reporting.text import (
+    attempt_texts,
     book_texts,
     comparisons,
     headline,
@@ -24,6 +25,11 @@ from reporting.text import (
 def placement_table(report: Report) -> RenderableType:
     """Lay out the report: placement, totals, alternatives, score, what the figures rest on."""
     parts: list[RenderableType] = [Text(headline(report)), Text(), _placements(report), Text()]
+    stories = attempt_texts(report)
+    if stories:
+        parts += [*(Text(story) for story in stories), Text()]
+    if report.shared_items or report.not_known:
+        parts += [_shared(report), Text()]
     if report.alternatives:
         parts += [_alternatives(report), Text()]
     score = score_text(report)
@@ -73,6 +79,23 @@ def _placements(report: Report) -> Table:
         style="bold",
     )
     return table
+
+
+def _shared(report: Report) -> RenderableType:
+    decimals = run_decimals(report)
+    table = _table("The clusters beside the steps", "line", "platform")
+    table.add_column("cost", justify="right", no_wrap=True)
+    table.add_column("split by node-seconds", overflow="fold")
+    for line in report.shared_items:
+        split = [f"{plain(part.step)} {usd_text(part.usd, decimals)}" for part in line.split]
+        table.add_row(
+            Text(plain(line.what)),
+            Text(plain(line.platform)),
+            usd_text(line.usd, decimals),
+            Text(", ".join(split)),
+        )
+    notes = [Text(f"Not known of {plain(sentence)}") for sentence in report.not_known]
+    return Group(*([table] if report.shared_items else []), *notes)
 
 
 def _alternatives(report: Report) -> RenderableType:

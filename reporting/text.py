@@ -150,6 +150,21 @@ def score_text(report: Report) -> str | None:
     return f"{said} ({meaning})" if meaning else said
 
 
+def attempt_texts(report: Report) -> list[str]:
+    """Say of every attempt that did not succeed what it took and cost, and why it ended."""
+    return [
+        plain(
+            f"{step.step}, attempt {attempt.attempt} on {attempt.platform}: {attempt.outcome} "
+            f"after {seconds_text(attempt.measured.wall_s)} and "
+            f"{usd_text(attempt.usd, run_decimals(report))}: "
+            f"{(attempt.reason or 'no reason was given').rstrip('. ')}."
+        )
+        for step in report.steps
+        for attempt in step.attempts
+        if attempt.outcome in ("failed", "replaced")
+    ]
+
+
 def machine_text(report: Report) -> str:
     """Whose seconds were measured and whose prices were used."""
     note = plain(report.machine.note.rstrip(". "))

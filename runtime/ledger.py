@@ -4,11 +4,14 @@
 |------------------|----------------------|--------------------------------------------------|
 | `run#RUN`        | `run`                | the run                                          |
 | `run#RUN`        | `step#STEP`          | a step: its waiting set, its token, its progress |
-| `run#RUN`        | `attempt#STEP#N#P`   | one part of one attempt                          |
+| `run#RUN`        | `attempt#STEP#N#P`   | one part of one attempt, from queueing to charge |
 | `run#RUN`        | `control#ID`         | one invocation of a function of the control plane|
+| `run#RUN`        | `account`            | what belongs to no step, once the run has ended  |
 | `runs`           | `TIME#RUN`           | the list of runs                                 |
 | `job#PLATFORM`   | job name             | a job that an agent looks after                  |
 | `cluster`        | `PLATFORM`           | what an agent says of its cluster                |
+| `held#PLATFORM`  | `TIME#JOB`           | when a job held nodes                            |
+| `up#PLATFORM`    | `TIME`               | how many nodes were up from when to when         |
 | `claim`          | hash of an upload    | which execution works on an upload (Powertools)  |
 """
 
@@ -83,6 +86,22 @@ class Ledger:
         )
         return _deserialize(answer["Item"]) if "Item" in answer else None
 
+    def swap(self, partition: str, sort: str, fields: Mapping[str, Any], *, revision: int) -> bool:
+        """Write an item as the next revision; return False where it is not at `revision` now."""
+        item = {"pk": partition, "sk": sort, **fields, "revision": revision + 1}
+        try:
+            self._dynamodb.put_item(
+                TableName=self.table,
+                Item=_serialize(item),
+                ConditionExpression="revision = :revision",
+                ExpressionAttributeValues=_serialize({":revision": revision}),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
     def query(self, partition: str, prefix: str = "", *, newest: int | None = None) -> list[Any]:
         """Return the items of a partition whose sort key starts with a prefix, in its order.
 
@@ -92,6 +111,14 @@ class Ledger:
         if prefix:
             condition += " AND begins_with(sk, :sk)"
             values[":sk"] = {"S": prefix}
+        return self._pages(condition, values, newest)
+
+    def between(self, partition: str, first: str, last: str) -> list[Any]:
+        """Return the items of a partition with sort keys from `first` to `last`, in their order."""
+        values = {":pk": {"S": partition}, ":first": {"S": first}, ":last": {"S": last}}
+        return self._pages("pk = :pk AND sk BETWEEN :first AND :last", values, None)
+
+    def _pages(self, condition: str, values: Mapping[str, Any], newest: int | None) -> list[Any]:
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression=condition,
@@ -104,12 +131,21 @@ class Ledger:
 
     def set(self, partition: str, sort: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Set fields of an item, making it where there is none; return the whole item."""
+        return self._update(partition, sort, fields, "#{0} = :{0}")
+
+    def note(self, partition: str, sort: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Set fields of an item as `set` does, but those that are set already stay."""
+        return self._update(partition, sort, fields, "#{0} = if_not_exists(#{0}, :{0})")
+
+    def _update(
+        self, partition: str, sort: str, fields: Mapping[str, Any], clause: str
+    ) -> dict[str, Any]:
         names = {f"#{index}": name for index, name in enumerate(sorted(fields))}
         values = {f":{index}": to_item(fields[name]) for index, name in enumerate(sorted(fields))}
         answer = self._dynamodb.update_item(
             TableName=self.table,
             Key=_key(partition, sort),
-            UpdateExpression="SET " + ", ".join(f"#{i} = :{i}" for i in range(len(names))),
+            UpdateExpression="SET " + ", ".join(clause.format(i) for i in range(len(names))),
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=_serialize(values),
             ReturnValues="ALL_NEW",

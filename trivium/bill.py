@@ -126,7 +126,8 @@ def _overlaps(other: Report, scope: Scope) -> bool:
 
 
 def _items(report: Report) -> tuple[Item, ...]:
-    every = [item for step in report.steps for item in step.items] + list(report.other_items)
+    of_steps = (item for step in report.steps for item in step.items)
+    every = (*of_steps, *report.shared_items, *report.other_items)
     return tuple(
         Item(each.what, each.quantity, each.unit, each.unit_usd, each.usd) for each in every
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from control.attempts import measure_part
+from control.attempt_record import Attempt
+from control.attempts import find_attempt, measure
 from control.stack import Stack
 from placement.errors import UserError
 from reporting.live import State, StepProgress
@@ -64,7 +65,7 @@ class Watch:
     def steps(self) -> list[StepProgress]:
         """Return where every step stands now, in topological order."""
         items = self._stack.ledger.query(f"run#{self._run}")
-        attempts = [item for item in items if item["sk"].startswith("attempt#")]
+        attempts = [Attempt.from_json(item) for item in items if item["sk"].startswith("attempt#")]
         steps = [item for item in items if item["sk"].startswith("step#")]
         return [
             self._progress(item, attempts)
@@ -78,17 +79,18 @@ class Watch:
                 self.item()
             time.sleep(LOOK_EVERY_S / 4)
 
-    def _progress(self, item: dict[str, Any], attempts: list[dict[str, Any]]) -> StepProgress:
+    def _progress(self, item: dict[str, Any], attempts: list[Attempt]) -> StepProgress:
         number = int(item.get("attempt", 1))
         parts = item["placements"][number - 1]
         state = STATES[item["status"]]
         # The attempt under way is on record for a moment before its step is done.
         counted = [
-            one
+            one.measured.usd
             for one in attempts
-            if one["step"] == item["step"] and (state != "running" or one["attempt"] != number)
+            if one.step == item["step"] and (state != "running" or one.attempt != number)
+            if one.measured is not None
         ]
-        usd = sum((Decimal(one["usd"]) for one in counted), Decimal(0))
+        usd = sum(counted, Decimal(0))
         tasks, done = int(item["tasks"]), int(item["tasks"])
         if state == "running":
             done = self._done(StepKeys(self._run, item["step"]))
@@ -122,7 +124,7 @@ class Watch:
         keys, attempt = StepKeys(self._run, item["step"]), int(item["attempt"])
         usd = Decimal(0)
         for number in range(parts):
-            if self._stack.store.find(keys.part(attempt, number)) is not None:
-                record, _ = measure_part(self._stack, keys, attempt, number, "running", None)
-                usd += Decimal(record["usd"])
+            record = find_attempt(self._stack, keys, attempt, number)
+            if record is not None:
+                usd += measure(self._stack, record, "running", None)[0].usd
         return usd

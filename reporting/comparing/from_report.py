@@ -39,6 +39,13 @@ _STATES: dict[EventKind, State] = {
     "transfer": "transfer",
     "compute": "compute",
 }
+# What a cluster costs beside the steps: a node that stops does as little as one that is idle.
+_BESIDE: dict[str, Kind] = {
+    "idle": "idle",
+    "boot": "startup",
+    "scale-down": "idle",
+    "head": "orchestration",
+}
 _DOING: dict[EventKind, WorkerState] = {
     "startup": "startup",
     "transfer": "transfer",
@@ -49,9 +56,11 @@ _DOING: dict[EventKind, WorkerState] = {
 def outcome_of_report(report: Report, name: str = "") -> Outcome:
     """Return what a run came to; what is paid for by time is divided as the step's time was.
 
-    A report does not tell the idle time of nodes apart.
+    The idle time of nodes is told apart where the report has lines for what clusters cost beside
+    the steps.
     """
     lines = [line for step in report.steps for line in _step_lines(step)]
+    lines += [_line(None, _BESIDE[item.kind], "EC2", item) for item in report.shared_items]
     lines += [_line(None, *shared_kind_of(item.what), item) for item in report.other_items]
     estimate = report.estimate
     return Outcome(
@@ -63,7 +72,7 @@ def outcome_of_report(report: Report, name: str = "") -> Outcome:
         makespan_s=report.makespan_s,
         lines=tuple(_merged(lines)),
         steps=tuple(_step(step) for step in report.steps),
-        tells_idle=False,
+        tells_idle=bool(report.shared_items),
         books=tuple(Book(book.name, book.date, book.region) for book in report.books),
         note=machine_text(report),
         estimate=_expected(estimate),

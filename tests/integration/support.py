@@ -145,7 +145,7 @@ class Parts:
             "attempt": 1,
             "part": 0,
             "platform": "hpc",
-            "size": {"nodes": 1, "slots": SLOTS},
+            "size": {"nodes": 1, "slots": SLOTS, "batches": max(1, len(batches))},
             "kind": kind,
             "code": {"run": run, "command": None, "parameters": parameters},
             "output": ".txt",

@@ -48,6 +48,9 @@ def test_the_machine_is_one_warm_node_with_its_slots(cluster: MpirunCluster) -> 
         "warm_nodes": 1,
         "slots_per_node": SLOTS,
         "max_nodes": 1,
+        "booting_nodes": None,
+        "stopping_nodes": None,
+        "head_type": None,
     }
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from control.attempts import find_attempt
 from control.placing import place
 from control.stack import Stack
 from runtime.batch import Batch, Part, read_tasks
 from runtime.keys import StepKeys
+from tests.support import FakeClock
 
 RUN = "word-count-0123456789ab"
 LAMBDA = {"platform": "lambda", "size": {"memory_mb": 1769, "batches": 3}, "share": 1.0}
@@ -169,3 +171,22 @@ def test_the_answer_stays_small_however_many_tasks_there_are(stack: Stack) -> No
     answer = place(stack, RUN, "words", 1)
     assert len(json.dumps(answer)) < 1_000
     assert (stack.ledger.get(f"run#{RUN}", "step#words") or {})["tasks"] == 10_000
+
+
+def test_an_attempt_is_on_record_before_anything_of_it_can_run(
+    stack: Stack, clock: FakeClock
+) -> None:
+    estimate = {"seconds": 3.5, "usd": "0.25"}
+    keys = given(stack, "pieces", [[LAMBDA | {"estimate": estimate}]])
+    books = [{"name": "prices", "date": "2026-08-22", "region": "us-east-1"}]
+    stack.ledger.set(f"run#{RUN}", "step#pieces", {"books": books})
+    place(stack, RUN, "pieces", 1)
+    begun_s = clock.at_s
+    clock.forward(7)
+    place(stack, RUN, "pieces", 1)
+    record = find_attempt(stack, keys, 1, 0)
+    assert record is not None
+    assert (record.platform, record.size, record.queued_s) == ("lambda", LAMBDA["size"], begun_s)
+    assert record.to_json()["estimate"] == estimate
+    assert record.to_json()["books"] == books
+    assert stack.store.get_json(keys.part(1, 0))["queued_s"] == begun_s

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from control.planning import SILENT_AFTER_S, cluster_state, plan_run
+from control.planning import cluster_state, plan_run
 from control.stack import Stack
 from placement.errors import UserError
 from placement.plan import Plan
 from placement.situation import ClusterState
+from runtime.cluster_log import SILENT_AFTER_S
 from runtime.keys import RunKeys
 from tests.support import FakeClock
 
@@ -62,7 +64,31 @@ def test_the_stored_plan_and_the_ledger_agree(stack: Stack) -> None:
     for name, item in steps_of(stack).items():
         first = [part.to_json() for part in plan.step(name).parts]
         others = [[part.to_json()] for part in plan.step(name).fallbacks]
-        assert item["placements"] == [first, *(others or [first])]
+        placed = [
+            [{key: part[key] for key in ("platform", "size", "share")} for part in parts]
+            for parts in item["placements"]
+        ]
+        assert placed == [first, *(others or [first])]
+        estimate = plan.step(name).estimate
+        [chosen] = item["placements"][0]
+        assert chosen["estimate"]["seconds"] == estimate.seconds
+        assert Decimal(chosen["estimate"]["usd"]) == estimate.usd
+        assert item["books"] == plan.to_json()["books"]
+
+
+def test_a_fallback_has_the_estimate_with_which_it_lost(stack: Stack) -> None:
+    given_run(stack)
+    plan_run(stack, RUN)
+    plan = Plan.from_json(stack.store.get_json(RunKeys(RUN).plan))
+    for name, item in steps_of(stack).items():
+        lost = {
+            (other.platform, str(sorted(other.size.items()))): other.seconds
+            for other in plan.step(name).rejected
+        }
+        for [part] in item["placements"][1:]:
+            key = (part["platform"], str(sorted(part["size"].items())))
+            if key in lost:
+                assert part["estimate"]["seconds"] == lost[key]
     run_item = stack.ledger.get(f"run#{RUN}", "run") or {}
     assert run_item["estimate"] == {"seconds": plan.seconds, "usd": str(plan.usd)}
     assert (run_item["policy"], run_item["objective"]) == ("trivium", plan.objective)

@@ -82,6 +82,9 @@ def test_the_head_is_one_warm_node_with_its_slots(cluster: RayCluster) -> None:
         "warm_nodes": 1,
         "slots_per_node": SLOTS,
         "max_nodes": 3,
+        "booting_nodes": None,
+        "stopping_nodes": None,
+        "head_type": None,
     }
 
 

@@ -9,17 +9,29 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from control.attempt_record import Outcome
 from control.planning import plan_run
 from control.reporting import MACHINE_NOTES, report_run
 from control.stack import Stack
+from control.timelines import write_timeline
+from placement.account import Item
+from placement.walltime import WallTime
 from reporting.report import check_totals, parse_report
+from runtime.cluster_log import ClusterLog
 from runtime.keys import RunKeys, StepKeys
+from tests.attempts import an_attempt, job_of, place_attempt, put_attempt, settled
 from tests.support import FakeClock
 
 RUN = "word-count-0123456789ab"
 BEGUN = 1_700_000_000.0
 EXECUTION = "arn:aws:states:eu-west-2:999999999999:execution:mine-workflow:event-1"
-ITEM = {"what": "Lambda requests", "quantity": "3", "unit": "request", "unit_usd": "0.0000002"}
+ITEM = {
+    "what": "Lambda requests",
+    "quantity": "3",
+    "unit": "request",
+    "unit_usd": "0.0000002",
+    "usd": "0.0000006",
+}
 
 
 @pytest.fixture
@@ -42,36 +54,33 @@ def planned(stack: Stack, clock: FakeClock) -> Stack:
 
 
 def given_attempt(
-    stack: Stack, step: str, number: int = 1, outcome: str = "succeeded", **fields: Any
+    stack: Stack,
+    step: str,
+    number: int = 1,
+    outcome: Outcome = "succeeded",
+    platform: str = "lambda",
 ) -> None:
-    record = {
-        "step": step,
-        "attempt": number,
-        "part": 0,
-        "platform": "lambda",
-        "size": {"memory_mb": 1024, "batches": 1},
-        "outcome": outcome,
-        "reason": None if outcome == "succeeded" else "no more",
-        "queued_s": BEGUN + 10 * number,
-        "started_s": BEGUN + 10 * number + 1,
-        "ended_s": BEGUN + 10 * number + 8,
-        "measured": {"queue_s": 1, "startup_s": 0, "transfer_s": 2, "compute_s": 5, "wall_s": 8},
-        "calls": 3,
-        "usd": "0.0000006",
-        "items": [ITEM | {"usd": "0.0000006"}],
-    } | fields
-    stack.ledger.put(f"run#{RUN}", f"attempt#{step}#{number:03d}#000", record)
+    queued_s = BEGUN + 10 * number
+    record = settled(
+        an_attempt(RUN, step, number, platform=platform, queued_s=queued_s),
+        outcome,
+        started_s=queued_s + 1,
+        ended_s=queued_s + 8,
+        wall=WallTime(1, 0, 2, 5),
+        items=(Item.from_json(ITEM),),
+    )
+    put_attempt(stack, record)
     status = {"succeeded": "done", "failed": "failed"}.get(outcome, "running")
-    more = {"status": status, "attempt": number, "tasks": 7, "ended_s": BEGUN + 10 * number + 8}
+    more = {"status": status, "attempt": number, "tasks": 7, "ended_s": queued_s + 8}
     stack.ledger.set(f"run#{RUN}", f"step#{step}", more)
-    key = StepKeys(RUN, step).part(number, 0).removesuffix(".json") + ".timeline.json"
     events = [["startup", BEGUN + 10, BEGUN + 11], ["compute", BEGUN + 11, BEGUN + 18]]
-    stack.store.put_json(key, [{"worker": "w1", "events": events}])
+    write_timeline(stack, StepKeys(RUN, step), number, 0, [{"worker": "w1", "events": events}])
 
 
 def given_control(stack: Stack, name: str) -> None:
     record = {
         "function": "Place",
+        "succeeded": True,
         "started_s": BEGUN,
         "startup_s": 1.0,
         "duration_s": 1.0,
@@ -145,14 +154,7 @@ def test_the_end_of_the_run_is_on_the_ledger(planned: Stack, clock: FakeClock) -
 
 def test_every_attempt_of_a_step_is_charged_to_it(planned: Stack) -> None:
     all_done(planned)
-    given_attempt(
-        planned,
-        "words",
-        1,
-        "replaced",
-        platform="ray",
-        size={"instance_type": "c7i.large", "nodes": 1},
-    )
+    given_attempt(planned, "words", 1, "replaced", platform="ray")
     given_attempt(planned, "words", 2)
     report_run(planned, RUN, None)
     (row,) = [row for row in report_of(planned)["steps"] if row["step"] == "words"]
@@ -245,21 +247,67 @@ def test_what_still_runs_after_a_failure_is_stopped(
 
 
 def test_the_attempt_of_a_stopped_step_is_charged(planned: Stack) -> None:
-    keys = StepKeys(RUN, "pieces")
-    description = {
-        "platform": "ray",
-        "size": {"instance_type": "c7i.large", "nodes": 1},
-        "queued_s": BEGUN + 20,
-        "batches_key": keys.batches(1, 0),
-    }
-    planned.store.put_json(keys.part(1, 0), description)
+    attempt = an_attempt(RUN, "pieces", platform="ray", queued_s=BEGUN + 20)
+    place_attempt(planned, attempt)
+    log = ClusterLog(planned.ledger, "ray")
+    log.note_job(job_of(attempt), submitted_s=BEGUN + 21, started_s=BEGUN + 30)
+    log.note_job(job_of(attempt), ended_s=BEGUN + 58)
     planned.ledger.set(f"run#{RUN}", "step#pieces", {"status": "running", "attempt": 1})
     report_run(planned, RUN, {"Error": "X", "Cause": "x"})
     row = report_of(planned)["steps"][0]
     assert [one["outcome"] for one in row["attempts"]] == ["failed"]
     assert row["attempts"][0]["reason"] == "The run failed in another step."
     nodes = [item["quantity"] for item in row["items"] if item["what"] == "c7i.large nodes"]
-    assert nodes == ["40"]  # from queueing until the report, 20 s to 60 s
+    assert nodes == ["56"]  # two nodes, from its start until it was cancelled
+
+
+def test_a_stopped_job_is_waited_for_until_its_agent_has_cancelled_it(
+    planned: Stack, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = an_attempt(RUN, "pieces", platform="hpc", queued_s=BEGUN + 20)
+    place_attempt(planned, attempt)
+    log = ClusterLog(planned.ledger, "hpc")
+    log.note_job(job_of(attempt), started_s=BEGUN + 30)
+
+    def cancel(_: float) -> None:
+        clock.forward(7)
+        log.note_job(job_of(attempt), ended_s=clock.at_s)
+
+    monkeypatch.setattr("control.reporting.time.sleep", cancel)
+    planned.ledger.set(f"run#{RUN}", "step#pieces", {"status": "running", "attempt": 1})
+    report_run(planned, RUN, {"Error": "X", "Cause": "x"})
+    items = report_of(planned)["steps"][0]["items"]
+    nodes = [item["quantity"] for item in items if item["what"] == "c7i.large nodes"]
+    assert nodes == ["74"]  # two nodes from second 30 to 67
+
+
+def test_a_job_that_nobody_cancels_is_waited_for_no_longer_than_a_while(
+    planned: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = an_attempt(RUN, "pieces", platform="hpc", queued_s=BEGUN + 20)
+    place_attempt(planned, attempt)
+    log = ClusterLog(planned.ledger, "hpc")
+    log.note_job(job_of(attempt), started_s=BEGUN + 30)
+    monkeypatch.setattr("control.reporting.CANCELLED_WITHIN_S", 0.0)
+    monkeypatch.setattr("control.reporting.time.sleep", lambda _: None)
+    planned.ledger.set(f"run#{RUN}", "step#pieces", {"status": "running", "attempt": 1})
+    report_run(planned, RUN, {"Error": "X", "Cause": "x"})
+    items = report_of(planned)["steps"][0]["items"]
+    nodes = [item["quantity"] for item in items if item["what"] == "c7i.large nodes"]
+    assert nodes == ["60"]  # until the report
+
+
+def test_a_report_that_is_written_again_has_the_same_figures_and_no_metrics(
+    planned: Stack, clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    all_done(planned)
+    report_run(planned, RUN, None)
+    first = report_of(planned)
+    assert capsys.readouterr().out.count("AttemptUsd") == 2 * 4
+    clock.forward(100)
+    report_run(planned, RUN, None)
+    assert report_of(planned) == first
+    assert "AttemptUsd" not in capsys.readouterr().out
 
 
 def test_a_run_that_ended_well_stops_nothing(planned: Stack) -> None:

@@ -16,9 +16,11 @@ from typing import Any
 import boto3
 import pytest
 
+from control.orchestration import transitions
 from control.stack import Stack
 from runtime.batch import Batch, Call, Part, run_batch
 from runtime.clock import now_s
+from runtime.cluster_log import ClusterLog, JobFacts
 from runtime.keys import StepKeys
 from tests.integration.interpreter import Ended, Interpreter, handler_of, interpreting
 from tests.support import BUCKET, ENVIRONMENT, make_stack, set_environment
@@ -28,6 +30,8 @@ EVENT = {
     "execution": "arn:aws:states:us-east-1:123456789012:execution:trivium-workflow:e",
     "started_at": "2026-01-01T00:00:00Z",
 }
+# The others are states of a part, which its attempt is charged with.
+OF_A_STEP = {"Await", "Place", "Parts", "Settle", "Replace", "Replaced", "StepFailed"}
 CONTROL = ("admit", "plan", "await", "place", "settle", "replace", "report")
 
 
@@ -73,6 +77,31 @@ class Run:
 
     def attempts(self, step: str) -> list[dict[str, Any]]:
         return self.stack.ledger.query(f"run#{self.name}", f"attempt#{step}#")
+
+    def entered(self, executions: dict[str, str]) -> int:
+        """Count the states of a run by the histories of its steps, but for those of its parts.
+
+        The workflow machine, which does not run here, enters seven, and Step for each step.
+        """
+        pages = [
+            page
+            for arn in executions.values()
+            for page in boto3.client("stepfunctions")
+            .get_paginator("get_execution_history")
+            .paginate(executionArn=arn)
+        ]
+        names = [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+        return 7 + len(executions) + sum(name in OF_A_STEP for name in names)
+
+    def charged_states(self) -> int:
+        """Return the states that the account derives, before the run is reported."""
+        items = self.stack.ledger.query(f"run#{self.name}", "step#")
+        return transitions(self.stack.ledger.query(f"run#{self.name}", "control#"), items)
 
     def report(self, failure: dict[str, Any] | None = None) -> dict[str, Any]:
         payload = {"run": self.name} | ({} if failure is None else {"failure": failure})
@@ -197,6 +226,7 @@ def test_the_other_steps_of_a_failed_run_stop_waiting(run: Run) -> None:
         "sizes": ("FAILED", "RunFailed"),
         "summary": ("FAILED", "RunFailed"),
     }
+    assert run.entered(executions) == run.charged_states()
     report = run.report({"Error": "RunFailed", "Cause": "The run failed."})
     assert report["reason"] == ended["pieces"].cause
     assert {step: run.item(step)["status"] for step in steps} == {
@@ -246,11 +276,15 @@ def test_a_step_whose_platform_fails_goes_on_where_it_stopped_on_the_next(run: R
     run.stack.ledger.set(f"run#{run.name}", "step#words", {"placements": [RAY, LAMBDA]})
     executions = run.start(steps)
     message = run.machines.message("RayQueue")
+    facts = JobFacts.of_part(run.stack.store.get_json(message["part_key"]))
+    log = ClusterLog(run.stack.ledger, "ray")
+    log.note_job(facts, started_s=facts.queued_s + 1, ended_s=facts.queued_s + 3)
     boto3.client("stepfunctions").send_task_failure(
         taskToken=message["token"], error="JobLost", cause="The job ended as FAILED."
     )
     ended = run.wait(executions)
     assert {one.status for one in ended.values()} == {"SUCCEEDED"}
+    assert run.entered(executions) == run.charged_states()
     assert run.answer()["counts"] == counted(TEXT)
     first, second = run.attempts("words")
     assert (first["platform"], first["outcome"]) == ("ray", "replaced")
@@ -272,6 +306,7 @@ def test_a_job_that_says_it_is_done_but_left_a_task_out_is_not_believed(run: Run
     boto3.client("stepfunctions").send_task_success(taskToken=message["token"], output="{}")
     ended = run.wait(executions)
     assert {one.status for one in ended.values()} == {"SUCCEEDED"}
+    assert run.entered(executions) == run.charged_states()
     assert [one["outcome"] for one in run.attempts("words")] == ["replaced", "succeeded"]
     assert run.answer()["counts"] == counted(TEXT)
 

@@ -68,6 +68,9 @@ def test_the_node_is_warm_while_it_is_idle_works_and_has_just_worked(
         "warm_nodes": 1,
         "slots_per_node": SLOTS,
         "max_nodes": 1,
+        "booting_nodes": 0,
+        "stopping_nodes": 0,
+        "head_type": None,
     }
     assert cluster.nodes().to_json() == expected
     job = parts.mpi("gated", gate=str(gate))
@@ -96,6 +99,16 @@ def test_nodes_that_are_powered_down_or_sick_are_not_warm(
     stub(monkeypatch, tmp_path, "sinfo", f"printf '%s' '{states}'")
     nodes = SlurmCluster("c5n.9xlarge", 36, tmp_path).nodes()
     assert (nodes.warm_nodes, nodes.max_nodes, nodes.slots_per_node) == (warm, most, 36)
+
+
+def test_nodes_that_are_powered_up_or_down_are_counted_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    states = "a idle\\nb alloc#\\nc mix#\\nd idle%%\\ne idle~\\n"
+    stub(monkeypatch, tmp_path, "sinfo", f"printf '{states}'")
+    nodes = SlurmCluster("c5n.9xlarge", 36, tmp_path, "c6i.large").nodes()
+    assert (nodes.warm_nodes, nodes.booting_nodes, nodes.stopping_nodes) == (1, 2, 1)
+    assert nodes.head_type == "c6i.large"
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, script: str) -> None:

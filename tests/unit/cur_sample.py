@@ -98,8 +98,10 @@ def report(run: str = RUN, minute: int = 3) -> dict[str, Any]:
     data["ended_at"] = (HOUR + timedelta(minutes=minute + 1)).isoformat()
     data["steps"] = data["steps"][:2]
     for step, items in zip(data["steps"], (lambda_step, ray_step), strict=True):
-        step["items"] = [item.to_json() for item in items]
-        step["measured"]["usd"] = f"{total(items):f}"
+        account = {"items": [item.to_json() for item in items], "usd": f"{total(items):f}"}
+        step["items"], step["measured"]["usd"] = account["items"], account["usd"]
+        step["attempts"] = [step["attempts"][-1] | account]
+    data["shared_items"] = []
     data["other_items"] = [item.to_json() for item in control]
     measured = total((*lambda_step, *ray_step, *control))
     data["measured"]["usd"] = f"{measured:f}"

@@ -19,6 +19,7 @@ from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 from runtime.ledger import Ledger
 from runtime.requests import Aws
 from runtime.store import Store
+from tests.support import FakeClock
 
 JOB, TOKEN, PART, EXIT = "run-step-a1-p0", "the token", "part.json", "runs/run/steps/step/a1/p0"
 DESCRIPTION = {
@@ -27,9 +28,19 @@ DESCRIPTION = {
     "attempt": 1,
     "part": 0,
     "platform": "hpc",
+    "kind": "mpi",
+    "size": {"instance_type": "c5n.9xlarge", "nodes": 1, "slots": 2, "batches": 1},
+    "queued_s": 1_000.0,
     "code": {"run": "module:function"},
 }
-SUCCEEDED = {"outcome": "succeeded", "error": None, "reason": None}
+SUCCEEDED = {
+    "outcome": "succeeded",
+    "error": None,
+    "reason": None,
+    "started_s": 1_010.0,
+    "ended_s": 1_020.0,
+}
+FAILED = SUCCEEDED | {"outcome": "failed"}
 
 
 class Killed(BaseException):
@@ -56,6 +67,8 @@ class World:
     kill_before: int | None = None
     kill_after: int | None = None
     broken: dict[str, Exception] = field(default_factory=dict)
+    nodes: int = 1
+    on_told: Callable[[], None] = lambda: None
 
     def call[T](self, name: str, effect: Callable[[], T]) -> T:
         """Do one thing in the world, with the crash or the outage that is due."""
@@ -79,6 +92,12 @@ class World:
         """Start an agent; what an earlier one had received is visible again."""
         self.hidden.clear()
         return Agent(_Aws(self), _Store(self), _Ledger(self), _Cluster(self), "queue")
+
+    @property
+    def held(self) -> dict[str, Any]:
+        """Return what is noted of the one job for the account."""
+        [item] = [item for (part, _), item in self.items.items() if part == "held#hpc"]
+        return item
 
     @property
     def job_items(self) -> list[str]:
@@ -134,6 +153,7 @@ class _StepFunctions:
 
     def _end(self, token: str, words: tuple[str, ...]) -> None:
         self._check(token)
+        self.world.on_told()
         self.world.waiting.remove(token)
         self.world.told.append(words)
 
@@ -161,6 +181,20 @@ class _Ledger(Ledger):
 
         return self.world.call("note", effect)
 
+    def note(self, partition: str, sort: str, fields: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            item = self.world.items.setdefault((partition, sort), {"pk": partition, "sk": sort})
+            item.update({name: fields[name] for name in fields if name not in item})
+            return dict(item)
+
+        return self.world.call("note", effect)
+
+    def put(self, partition: str, sort: str, fields: Any, *, new: bool = False) -> bool:
+        assert not new
+        item = {"pk": partition, "sk": sort, **fields}
+        self.world.call("note nodes", lambda: self.world.items.update({(partition, sort): item}))
+        return True
+
     def query(self, partition: str, prefix: str = "", *, newest: int | None = None) -> list[Any]:
         assert (prefix, newest) == ("", None)
         found = [dict(item) for key, item in sorted(self.world.items.items())]
@@ -177,7 +211,7 @@ class _Cluster:
         self.world = world
 
     def nodes(self) -> Nodes:
-        return self.world.call("nodes", lambda: Nodes("c5n.9xlarge", 1, 2, 1))
+        return self.world.call("nodes", lambda: Nodes("c5n.9xlarge", self.world.nodes, 2, 1))
 
     def find(self, job: str) -> Job | None:
         return self.world.call("find", lambda: self._find(job))
@@ -227,6 +261,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
+@pytest.fixture
+def moments(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return what moves the wall clock on."""
+    fake = FakeClock()
+    monkeypatch.setattr("runtime.clock.time", fake)
+    return fake.forward
+
+
 def test_a_job_is_submitted_once_reported_once_and_leaves_nothing_behind(world: World) -> None:
     world.send()
     work(world.agent())
@@ -274,6 +316,7 @@ def test_an_agent_killed_around_any_of_its_calls_neither_loses_nor_doubles_the_j
     assert world.submitted == [JOB]
     assert world.told == [("success", json.dumps({"job": JOB}))]
     assert (world.messages, world.job_items, world.cancelled) == ({}, [], [])
+    assert (world.held["started_s"], world.held["ended_s"]) == (1_010.0, 1_020.0)
 
 
 @pytest.mark.parametrize("first", range(1, calls_of_a_whole_job() + 1))
@@ -292,6 +335,85 @@ def test_two_crashes_in_a_row_are_survived_as_well(first: int) -> None:
         assert world.submitted == [JOB]
         assert world.told == [("success", json.dumps({"job": JOB}))]
         assert (world.messages, world.job_items) == ({}, [])
+
+
+def test_a_job_that_left_a_record_held_its_nodes_for_as_long_as_the_record_says(
+    world: World,
+) -> None:
+    world.lives = 3
+    world.send()
+    work(world.agent())
+    assert (world.held["run"], world.held["step"], world.held["slots"]) == ("run", "step", 2)
+    assert (world.held["started_s"], world.held["ended_s"]) == (1_010.0, 1_020.0)
+
+
+def test_a_lost_job_held_its_nodes_from_when_it_was_seen_first_until_it_was_missed(
+    world: World, moments: Callable[[float], None]
+) -> None:
+    world.lives, world.record = 2, None
+    world.send()
+    agent = world.agent()
+    agent.work()
+    begun_s = world.held["started_s"]
+    moments(30)
+    noted_before_told: list[bool] = []
+    world.on_told = lambda: noted_before_told.append("ended_s" in world.held)
+    work(world.agent())
+    assert (world.held["started_s"], world.held["ended_s"]) == (begun_s, begun_s + 30)
+    assert noted_before_told == [True]
+
+
+def test_a_lost_job_that_was_never_seen_running_may_have_run_since_it_was_submitted(
+    world: World, moments: Callable[[float], None]
+) -> None:
+    world.lives, world.record = 0, None
+    world.send()
+    agent = world.agent()
+    world.broken["find"] = ClusterUnavailableError("busy")
+    agent.work()
+    world.broken.clear()
+    agent._start(JOB, agent._watched[JOB])
+    moments(30)
+    work(agent)
+    assert world.told[0][1] == "JobLost"
+    assert world.held["started_s"] == world.held["submitted_s"]
+    assert world.held["ended_s"] == world.held["started_s"] + 30
+
+
+def test_a_cancelled_job_held_its_nodes_until_it_was_cancelled(
+    world: World, clock: Callable[[float], None], moments: Callable[[float], None]
+) -> None:
+    world.lives = 100
+    world.send()
+    agent = world.agent()
+    agent.work()
+    begun_s = world.held["started_s"]
+    world.waiting.clear()
+    clock(21)
+    moments(21)
+    agent.work()
+    assert world.cancelled == [JOB]
+    assert (world.held["started_s"], world.held["ended_s"]) == (begun_s, begun_s + 21)
+
+
+def spans_of(world: World) -> list[tuple[float, float, int]]:
+    """Return from when until when how many nodes were up, as noted."""
+    notes = [item for (part, _), item in sorted(world.items.items()) if part == "up#hpc"]
+    return [(note["from_s"], note["until_s"], note["warm_nodes"]) for note in notes]
+
+
+def test_nodes_that_are_up_are_noted_as_spans_and_a_change_begins_another(
+    world: World, clock: Callable[[float], None], moments: Callable[[float], None]
+) -> None:
+    agent = world.agent()
+    for nodes in (1, 1, 3, 3):
+        world.nodes = nodes
+        agent.work()
+        clock(11)
+        moments(11)
+    first, second = spans_of(world)
+    assert (first[1] - first[0], first[2]) == (22, 1)
+    assert (second[0], second[1] - second[0], second[2]) == (first[1], 11, 3)
 
 
 def test_a_message_that_comes_twice_does_not_submit_twice(world: World) -> None:
@@ -339,7 +461,7 @@ def test_a_job_is_reported_as_soon_as_its_record_is_there_while_the_cluster_wind
 
 
 def test_a_failed_job_is_reported_with_its_error_and_its_sentence(world: World) -> None:
-    world.record = {"outcome": "failed", "error": "UserError", "reason": "a.txt: is not UTF-8."}
+    world.record = FAILED | {"error": "UserError", "reason": "a.txt: is not UTF-8."}
     world.send()
     work(world.agent())
     assert world.told == [("failure", "UserError", "a.txt: is not UTF-8.")]

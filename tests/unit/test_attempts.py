@@ -8,23 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.attempts import (
-    call_events,
-    calls_of,
-    cluster_part_items,
-    failure_on_record,
-    intervals_of,
-    lambda_part_items,
-    measure_part,
-    read_timeline,
-    record_attempt,
-    timeline_of,
-)
+from control.attempt_record import Attempt
+from control.attempts import find_attempt, queue_attempt, settle_attempt, settle_part
+from control.calls import calls_of, failure_on_record
+from control.charges import cluster_part_items, lambda_part_items
 from control.reporting import merge_items
 from control.stack import Stack
+from control.timelines import call_events, intervals_of, read_timeline, timeline_of
 from placement.account import Item, item, total
 from placement.books import default_books
+from placement.node_time import node_seconds
+from runtime.cluster_log import ClusterLog
 from runtime.keys import StepKeys
+from tests.attempts import RAY_SIZE, an_attempt, job_of, place_attempt
 from tests.support import FakeClock
 
 PRICES, _ = default_books()
@@ -118,9 +114,15 @@ def test_disk_above_what_is_included_is_charged() -> None:
     assert quantity(items, "Lambda /tmp above 512 MB") == Decimal(9728 * 11) / 1024
 
 
+def test_a_call_that_never_ended_is_charged_until_its_batch_was_called_again() -> None:
+    again = a_call("again", started_s=BEGUN + 7, ended_s=BEGUN + 10, startup_s=0.0)
+    elsewhere = a_call("other", batch=1, started_s=BEGUN + 2, ended_s=BEGUN + 3, startup_s=0.0)
+    items = lambda_part_items(PRICES, [a_dead_call("d"), again, elsewhere], 2, BEGUN + 40)
+    assert quantity(items, "Lambda compute 1024 MB") == (1 + 7) + 3 + 1
+
+
 # --- clusters ---
 
-SIZE = {"instance_type": "c7i.large", "nodes": 2, "slots": 4}
 JOB = {
     "started_s": BEGUN + 5,
     "ready_s": BEGUN + 7,
@@ -130,21 +132,21 @@ JOB = {
 }
 
 
-def test_a_job_is_charged_with_its_nodes_while_it_held_them() -> None:
-    items = cluster_part_items(PRICES, SIZE, [], JOB, (BEGUN, BEGUN + 25))
-    assert quantity(items, "c7i.large nodes") == 40  # node-s: two nodes for 20 s
+def test_a_job_is_charged_with_its_node_seconds_its_states_and_its_messages() -> None:
+    items = cluster_part_items(PRICES, "c7i.large", Decimal(40), [], JOB)
+    assert quantity(items, "c7i.large nodes") == 40
     assert quantity(items, "SQS requests") == 3
     assert quantity(items, "Step Functions transitions") == 2
 
 
-def test_a_job_without_an_exit_record_is_charged_from_queueing() -> None:
-    items = cluster_part_items(PRICES, SIZE, [], None, (BEGUN, BEGUN + 25))
-    assert quantity(items, "c7i.large nodes") == 50
+def test_a_job_that_never_held_a_node_is_charged_with_none() -> None:
+    items = cluster_part_items(PRICES, "c7i.large", Decimal(0), [], None)
+    assert [one.what for one in items] == ["Step Functions transitions", "SQS requests"]
 
 
 def test_requests_of_the_job_and_of_its_workers_are_charged() -> None:
     calls = [a_call("a"), a_call("b"), a_dead_call("c")]
-    items = cluster_part_items(PRICES, SIZE, calls, JOB, (BEGUN, BEGUN + 25))
+    items = cluster_part_items(PRICES, "c7i.large", Decimal(40), calls, JOB)
     assert quantity(items, "S3 GET") == 7
     assert quantity(items, "S3 PUT") == 5
 
@@ -259,92 +261,185 @@ def test_a_timeline_has_one_row_per_worker_in_order_of_time() -> None:
 
 def given_attempt(
     stack: Stack, platform: str, calls: list[Json], *, job: Json | None = None, parts: int = 1
-) -> None:
-    size = SIZE if platform != "lambda" else {"memory_mb": 1024, "batches": 2}
-    stack.ledger.put(
-        f"run#{RUN}",
-        f"step#{STEP}",
-        {
-            "step": STEP,
-            "placements": [[{"platform": platform, "size": size, "share": 1.0}] * parts],
-        },
-    )
-    for part in range(parts):
-        description = {
-            "platform": platform,
-            "size": size,
-            "queued_s": BEGUN - 4,
-            "batches_key": KEYS.batches(1, part),
-        }
-        stack.store.put_json(KEYS.part(1, part), description)
-        stack.store.put_json(KEYS.batches(1, part), [{}, {}])
+) -> Attempt:
+    placement = {"platform": platform, "size": {}, "share": 1.0}
+    fields = {"step": STEP, "placements": [[placement] * parts]}
+    stack.ledger.put(f"run#{RUN}", f"step#{STEP}", fields)
+    attempts = [
+        an_attempt(RUN, STEP, 1, part, platform=platform, queued_s=BEGUN - 4)
+        for part in range(parts)
+    ]
+    for attempt in attempts:
+        place_attempt(stack, attempt)
     if job is not None:
         stack.store.put_json(KEYS.exit_record(1, 0), job)
     for call in calls:
         key = KEYS.call(call["attempt"], call["part"], call["batch"], call["call"])
         stack.store.put_json(key, call)
+    return attempts[0]
+
+
+def nodes_s(attempt: Attempt) -> Decimal:
+    return quantity(attempt.settled.items, "c7i.large nodes")
 
 
 def test_a_part_is_measured_from_queueing_to_the_end_of_its_last_call(
     stack: Stack, clock: FakeClock
 ) -> None:
     clock.at_s = BEGUN + 1_000
-    given_attempt(stack, "lambda", [a_call("a"), a_call("b", batch=1)])
-    record, timeline = measure_part(stack, KEYS, 1, 0, "succeeded", None)
-    assert (record["queued_s"], record["started_s"], record["ended_s"]) == (
-        BEGUN - 4,
-        BEGUN,
-        BEGUN + 10,
+    record = given_attempt(stack, "lambda", [a_call("a"), a_call("b", batch=1)])
+    after = settle_part(stack, record, "succeeded", None)
+    measured = after.settled
+    assert (after.queued_s, measured.started_s, measured.ended_s) == (BEGUN - 4, BEGUN, BEGUN + 10)
+    wall = measured.wall
+    assert (wall.queue_s, wall.startup_s, wall.transfer_s, wall.compute_s) == pytest.approx(
+        (3, 1, 2, 8)
     )
-    assert record["measured"] == pytest.approx(
-        {"queue_s": 3, "startup_s": 1, "transfer_s": 2, "compute_s": 8, "wall_s": 14}
-    )
-    assert record["calls"] == 2
-    assert Decimal(record["usd"]) == sum(Decimal(one["usd"]) for one in record["items"])
+    assert (measured.calls, measured.calls_without_end, measured.open) == (2, 0, False)
+    timeline = read_timeline(stack, KEYS, 1, 0)
     assert [row["worker"] for row in timeline] == ["worker a", "worker b"]
 
 
-def test_a_failed_attempt_lasts_until_it_is_recorded(stack: Stack, clock: FakeClock) -> None:
+def test_a_failed_attempt_lasts_until_it_is_settled_first(stack: Stack, clock: FakeClock) -> None:
     clock.at_s = BEGUN + 30
-    given_attempt(stack, "lambda", [a_call("a", outcome="failed", error="X", reason="x")])
-    record, _ = measure_part(stack, KEYS, 1, 0, "failed", "x")
-    assert record["ended_s"] == BEGUN + 30
+    dead = a_dead_call("b", batch=1)
+    record = given_attempt(stack, "lambda", [a_call("a", outcome="failed", error="X"), dead])
+    first = settle_part(stack, record, "replaced", "x")
+    assert (first.settled.ended_s, first.settled.open) == (BEGUN + 30, True)
+    clock.forward(500)
+    again = settle_part(stack, first, "failed", "y", final=True)
+    assert again.settled.usd == first.settled.usd
+    assert (again.settled.outcome, again.settled.reason) == ("replaced", "x")
+    assert not again.settled.open
+
+
+def test_a_call_that_ends_after_its_attempt_was_settled_is_charged_in_full(
+    stack: Stack, clock: FakeClock
+) -> None:
+    clock.at_s = BEGUN + 5
+    record = given_attempt(stack, "lambda", [a_dead_call("a")])
+    first = settle_part(stack, record, "replaced", "x")
+    assert quantity(first.settled.items, "Lambda compute 1024 MB") == 6
+    stack.store.put_json(KEYS.call(1, 0, 0, "a"), a_call("a"))
+    clock.forward(60)
+    last = settle_part(stack, first, "failed", None, final=True)
+    assert quantity(last.settled.items, "Lambda compute 1024 MB") == 11
+    assert last.settled.ended_s == BEGUN + 5
 
 
 def test_an_attempt_of_which_nothing_began_was_all_queueing(stack: Stack, clock: FakeClock) -> None:
     clock.at_s = BEGUN + 6
-    given_attempt(stack, "ray", [])
-    record, timeline = measure_part(stack, KEYS, 1, 0, "failed", "no agent")
-    assert record["measured"]["queue_s"] == record["measured"]["wall_s"] == 10
-    assert timeline == []
+    record = given_attempt(stack, "ray", [])
+    after = settle_part(stack, record, "failed", "no agent")
+    assert after.settled.wall.queue_s == after.settled.wall.wall_s == 10
+    assert nodes_s(after) == 0
+    assert read_timeline(stack, KEYS, 1, 0) == []
+
+
+def test_an_attempt_that_was_queued_and_never_placed_costs_nothing(stack: Stack) -> None:
+    for platform in ("lambda", "ray"):
+        record = queue_attempt(
+            stack, KEYS, 1, len(platform), {"platform": platform, "size": RAY_SIZE}, []
+        )
+        assert settle_part(stack, record, "failed", "x").settled.items == ()
 
 
 def test_a_job_ends_when_its_record_says(stack: Stack, clock: FakeClock) -> None:
     clock.at_s = BEGUN + 100
-    given_attempt(stack, "ray", [a_call(startup_s=0.0)], job=JOB)
-    record, timeline = measure_part(stack, KEYS, 1, 0, "failed", "x")
-    assert record["ended_s"] == BEGUN + 25
-    assert timeline[0]["worker"] == "job"
+    record = given_attempt(stack, "ray", [a_call(startup_s=0.0)], job=JOB)
+    after = settle_part(stack, record, "failed", "x")
+    assert after.settled.ended_s == BEGUN + 25
+    assert nodes_s(after) == 40  # two nodes for 20 s
+    assert read_timeline(stack, KEYS, 1, 0)[0]["worker"] == "job"
 
 
-def test_every_part_is_on_record_and_recording_again_writes_the_same(
+def test_a_job_without_exit_record_is_charged_for_as_long_as_its_agent_saw_it(
+    stack: Stack, clock: FakeClock
+) -> None:
+    clock.at_s = BEGUN + 50
+    record = given_attempt(stack, "hpc", [])
+    log = ClusterLog(stack.ledger, "hpc")
+    log.note_job(job_of(record), submitted_s=BEGUN, started_s=BEGUN + 3)
+    seen = settle_part(stack, record, "failed", "x")
+    assert nodes_s(seen) == 94
+    assert seen.settled.started_s == BEGUN + 3
+    log.note_job(job_of(record), ended_s=BEGUN + 60)  # cancelled after the attempt was given up
+    last = settle_part(stack, seen, "failed", "x")
+    assert nodes_s(last) == 114
+    assert last.settled.ended_s == BEGUN + 50
+
+
+def test_a_job_that_waited_in_the_queue_until_it_was_cancelled_held_no_node(
+    stack: Stack, clock: FakeClock
+) -> None:
+    clock.at_s = BEGUN + 50
+    record = given_attempt(stack, "hpc", [])
+    ClusterLog(stack.ledger, "hpc").note_job(job_of(record), submitted_s=BEGUN, ended_s=BEGUN + 9)
+    assert nodes_s(settle_part(stack, record, "failed", "x")) == 0
+
+
+def test_the_share_of_the_nodes_takes_the_place_of_whole_nodes_once_it_is_known(
+    stack: Stack, clock: FakeClock
+) -> None:
+    clock.at_s = BEGUN + 100
+    record = given_attempt(stack, "ray", [], job=JOB)
+    first = settle_part(stack, record, "succeeded", None)
+    assert nodes_s(first) == 40
+    assert first.settled.open
+    share = node_seconds(12_345_678)
+    last = settle_part(stack, first, "succeeded", None, node_s=share, final=True)
+    assert nodes_s(last) == share
+    assert not last.settled.open
+    assert settle_part(stack, last, "failed", "x", node_s=node_seconds(1)) == last
+
+
+def test_every_part_is_on_record_and_settling_again_writes_nothing(
     stack: Stack, clock: FakeClock
 ) -> None:
     clock.at_s = BEGUN + 50
     given_attempt(stack, "lambda", [a_call("a"), a_call("b", part=1)], parts=2)
-    first = record_attempt(stack, RUN, STEP, 1, "succeeded", None)
+    first = settle_attempt(stack, RUN, STEP, 1, "succeeded", None)
     kept = stack.ledger.query(f"run#{RUN}", "attempt#")
-    assert record_attempt(stack, RUN, STEP, 1, "succeeded", None) == first
+    assert settle_attempt(stack, RUN, STEP, 1, "failed", "too late") == first
     assert stack.ledger.query(f"run#{RUN}", "attempt#") == kept
     assert [item["sk"] for item in kept] == ["attempt#s#001#000", "attempt#s#001#001"]
     assert [row["worker"] for row in read_timeline(stack, KEYS, 1, 1)] == ["worker b"]
 
 
+def test_of_two_that_settle_at_once_the_first_has_the_word(stack: Stack, clock: FakeClock) -> None:
+    clock.at_s = BEGUN + 50
+    record = given_attempt(stack, "lambda", [a_call("a")])
+    first = settle_part(stack, record, "succeeded", None)
+    assert settle_part(stack, record, "failed", "stale") == first
+
+
 def test_an_attempt_that_was_never_placed_has_no_record(stack: Stack) -> None:
-    assert record_attempt(stack, RUN, "unknown", 1, "failed", "x") == []
+    assert settle_attempt(stack, RUN, "unknown", 1, "failed", "x") == []
     given_attempt(stack, "lambda", [])
-    assert record_attempt(stack, RUN, STEP, 2, "failed", "x") == []
+    assert settle_attempt(stack, RUN, STEP, 2, "failed", "x") == []
     assert read_timeline(stack, KEYS, 7, 0) == []
+
+
+def test_an_attempt_is_queued_once(stack: Stack, clock: FakeClock) -> None:
+    placement = {
+        "platform": "ray",
+        "size": RAY_SIZE,
+        "estimate": {"seconds": 12.5, "usd": "0.000000000001"},
+    }
+    books = [{"name": "prices", "date": "2026-08-22", "region": "us-east-1"}]
+    first = queue_attempt(stack, KEYS, 1, 0, placement, books)
+    clock.forward(9)
+    assert queue_attempt(stack, KEYS, 1, 0, placement, books) == first
+    assert find_attempt(stack, KEYS, 1, 0) == first
+    assert first.estimate is not None
+    assert first.estimate.usd == Decimal("0.000000000001")
+    assert first.measured is None
+
+
+def test_a_record_of_a_later_version_is_not_misread() -> None:
+    value = an_attempt(RUN, STEP).to_json()
+    with pytest.raises(ValueError, match="version 2, not 1"):
+        Attempt.from_json(value | {"version": 2})
 
 
 def test_calls_of_one_part_are_not_those_of_another(stack: Stack) -> None:

@@ -353,7 +353,12 @@ def test_the_names_that_resources_are_told_by_are_the_templates() -> None:
 def test_every_resource_that_is_billed_carries_the_stacks_cost_allocation_tags() -> None:
     found = template()
     shared = found["Globals"]["Function"]["Tags"]
-    untaggable = {"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::Serverless::LayerVersion"}
+    untaggable = {
+        "AWS::CloudWatch::Dashboard",
+        "AWS::S3::BucketPolicy",
+        "AWS::SQS::QueuePolicy",
+        "AWS::Serverless::LayerVersion",
+    }
     for name, resource in found["Resources"].items():
         if resource["Type"] in untaggable:
             continue

@@ -113,7 +113,10 @@ def test_a_runs_lines_add_up_to_what_was_measured() -> None:
         step.measured.usd for step in report.steps
     ]
     assert outcome.basis == "measured"
-    assert not outcome.tells_idle
+    assert outcome.tells_idle
+    beside = [line for line in outcome.lines if line.step is None and line.service == "EC2"]
+    assert sum(line.usd for line in beside) == sum(item.usd for item in report.shared_items)
+    assert [line.kind for line in beside] == ["idle", "orchestration"]
     assert outcome.estimate is not None
 
 

@@ -74,6 +74,25 @@ def test_setting_fields_leaves_the_others_alone(stack: Stack) -> None:
     assert stack.ledger.get("p", "s") == after
 
 
+def test_what_is_noted_first_stands(stack: Stack) -> None:
+    assert stack.ledger.note("p", "s", {"a": 1}) == {"pk": "p", "sk": "s", "a": 1}
+    assert stack.ledger.note("p", "s", {"a": 2, "b": 3}) == {"pk": "p", "sk": "s", "a": 1, "b": 3}
+
+
+def test_an_item_is_swapped_only_while_it_is_at_the_revision_that_was_read(stack: Stack) -> None:
+    assert not stack.ledger.swap("p", "s", {"a": 1}, revision=0)
+    stack.ledger.put("p", "s", {"a": 0, "revision": 0})
+    assert stack.ledger.swap("p", "s", {"a": 1}, revision=0)
+    assert not stack.ledger.swap("p", "s", {"a": 2}, revision=0)
+    assert stack.ledger.get("p", "s") == {"pk": "p", "sk": "s", "a": 1, "revision": 1}
+
+
+def test_items_between_two_sort_keys_are_found_both_included(stack: Stack) -> None:
+    for sort in ("a", "b", "c", "d"):
+        stack.ledger.put("p", sort, {})
+    assert [item["sk"] for item in stack.ledger.between("p", "b", "c")] == ["b", "c"]
+
+
 def test_members_are_deleted_from_a_set_once_and_again(stack: Stack) -> None:
     stack.ledger.put("p", "s", {"waiting": {"a", "b"}})
     assert stack.ledger.remove_from_set("p", "s", "waiting", ["a"])["waiting"] == {"b"}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from control.replacing import readable_reason, replace
 from control.stack import Stack
 from runtime.keys import StepKeys
+from tests.attempts import an_attempt, place_attempt
 
 RUN, STEP = "w-0123456789ab", "s"
 KEYS = StepKeys(RUN, STEP)
@@ -25,9 +26,9 @@ OF_THE_MAP = {
 def given_placements(stack: Stack, *placements: Any) -> None:
     fields = {"step": STEP, "status": "running", "placements": list(placements)}
     stack.ledger.put(f"run#{RUN}", f"step#{STEP}", fields)
-    description = {"queued_s": 1.7e9, "batches_key": KEYS.batches(1, 0), **placements[0][0]}
-    stack.store.put_json(KEYS.part(1, 0), description)
-    stack.store.put_json(KEYS.batches(1, 0), [{}])
+    first = placements[0][0]
+    platform, size = first["platform"], first["size"]
+    place_attempt(stack, an_attempt(RUN, STEP, platform=platform, size=size, queued_s=1.7e9))
 
 
 def given_failed_call(stack: Stack, error: str, reason: str, **fields: Any) -> None:

@@ -9,31 +9,52 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.reporting import _measured, control_items
+from control.attempt_record import Attempt
+from control.orchestration import orchestration_items, transitions
+from control.reporting import _measured
 from placement.account import Item, total
 from placement.books import default_books
+from placement.walltime import WallTime
+from tests.attempts import an_attempt, settled
 
 PRICES, _ = default_books()
 
 
-def call(**requests: int) -> dict[str, Any]:
-    return {"memory_mb": 512, "startup_s": 0.4, "duration_s": 0.1, "requests": requests}
+def call(function: str, *, succeeded: bool = True, **requests: int) -> dict[str, Any]:
+    return {
+        "function": function,
+        "succeeded": succeeded,
+        "memory_mb": 512,
+        "startup_s": 0.4,
+        "duration_s": 0.1,
+        "requests": requests,
+    }
 
 
-def step(attempt: int = 1) -> dict[str, Any]:
-    return {"step": "s", "attempt": attempt}
+def calls(*functions: str) -> list[dict[str, Any]]:
+    return [call(function) for function in functions]
+
+
+def step(status: str = "done") -> dict[str, Any]:
+    return {"step": "s", "status": status, "token": "t"}
 
 
 def quantities(items: tuple[Item, ...]) -> dict[str, Decimal]:
     return {one.what: one.quantity for one in items}
 
 
+BEFORE = ("Admit", "Plan", "Await", "Place")
+
+
 def test_every_call_state_and_request_of_the_control_plane_is_charged() -> None:
-    calls = [call(s3_get=2, s3_put=1, dynamodb_read=3), call(dynamodb_write=4, sqs=5)]
-    assert quantities(control_items(PRICES, calls, [step(), step()])) == {
+    made = [
+        call("Admit", s3_get=2, s3_put=1, dynamodb_read=3),
+        call("Plan", dynamodb_write=4, sqs=5),
+    ]
+    assert quantities(orchestration_items(PRICES, made, [])) == {
         "Control functions compute 512 MB": Decimal("0.5"),  # GB-s: 2 times 0.5 GB for 0.5 s
         "Control functions requests": 2,
-        "Step Functions transitions": 7 + 2 * 5,
+        "Step Functions transitions": 7,
         "S3 PUT": 1,
         "S3 GET": 2,
         "DynamoDB writes": 4,
@@ -43,39 +64,65 @@ def test_every_call_state_and_request_of_the_control_plane_is_charged() -> None:
     }
 
 
-def test_a_further_attempt_enters_further_states() -> None:
-    once = quantities(control_items(PRICES, [], [step()]))
-    thrice = quantities(control_items(PRICES, [], [step(3)]))
-    what = "Step Functions transitions"
-    assert thrice[what] - once[what] == 2 * 4
+# Counted by hand from statemachines/*.json. Admit, Verdict, Plan, Steps, Report, Outcome and the
+# last are 7; Step, Await, Place, Parts 4.
+STORIES = {
+    "a step that ends well": ([*BEFORE, "Settle"], ["done"], 7 + 5),
+    "a failure in Parts, then another placement": (
+        [*BEFORE, "Replace", "Place", "Settle"],
+        ["done"],
+        7 + 4 + 4 + 1,  # Replace, Replaced, Place, Parts; Settle
+    ),
+    "a step that fails in Parts": ([*BEFORE, "Replace"], ["failed"], 7 + 4 + 3),  # and StepFailed
+    "a step that is stopped while it runs": (BEFORE, ["stopped"], 7 + 4),
+    "a step that is stopped while it waits": (["Admit", "Plan", "Await"], ["stopped"], 7 + 2),
+}
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
+def test_the_states_of_a_run_follow_from_its_calls(
+    story: tuple[list[str], list[str], int],
+) -> None:
+    made, statuses, states = story
+    assert transitions(calls(*made), [step(status) for status in statuses]) == states
+
+
+def test_a_settle_that_finds_a_result_missing_was_entered_too() -> None:
+    made = [*calls(*BEFORE), call("Settle", succeeded=False), *calls("Replace")]
+    assert transitions(made, [step("failed")]) == 7 + 4 + 1 + 3
+
+
+def test_a_place_that_fails_enters_no_parts() -> None:
+    made = [*calls("Admit", "Plan", "Await"), call("Place", succeeded=False), *calls("Replace")]
+    assert transitions(made, [step("failed")]) == 7 + 3 + 3
+
+
+def test_a_plan_that_fails_starts_no_steps() -> None:
+    made = [*calls("Admit"), call("Plan", succeeded=False)]
+    assert transitions(made, []) == 6  # Admit, Verdict, Plan, Report, Outcome, Failed
+
+
+def test_a_call_that_is_made_again_is_a_transition_again() -> None:
+    once = [*calls(*BEFORE), call("Settle")]
+    assert transitions([*once, call("Settle", succeeded=False)], [step()]) == 7 + 5 + 1
 
 
 def test_a_run_that_was_never_planned_still_cost_something() -> None:
-    items = control_items(PRICES, [], [])
-    assert quantities(items) == {"Step Functions transitions": 7, "EventBridge events": 1}
+    items = orchestration_items(PRICES, calls("Admit"), [])
+    assert quantities(items)["Step Functions transitions"] == 5
     assert total(items) > 0
-
-
-def test_a_step_that_never_began_counts_as_one_attempt() -> None:
-    assert control_items(PRICES, [], [{"step": "s"}]) == control_items(PRICES, [], [step()])
 
 
 def attempt(
     number: int, queued: float, queue: float, startup: float, transfer: float, compute: float
-) -> dict[str, Any]:
-    wall = queue + startup + transfer + compute
-    return {
-        "attempt": number,
-        "queued_s": queued,
-        "ended_s": queued + wall,
-        "measured": {
-            "queue_s": queue,
-            "startup_s": startup,
-            "transfer_s": transfer,
-            "compute_s": compute,
-            "wall_s": wall,
-        },
-    }
+) -> Attempt:
+    wall = WallTime(queue, startup, transfer, compute)
+    return settled(
+        an_attempt("r", "s", number, queued_s=queued),
+        started_s=queued + queue,
+        ended_s=queued + wall.wall_s,
+        wall=wall,
+    )
 
 
 def test_one_attempt_is_measured_as_it_was() -> None:
@@ -121,7 +168,7 @@ def test_the_kinds_make_up_the_wall_time(
     for number in sorted({one[0] for one in drawn}):
         parts = [attempt(number, at + gap, *kinds) for n, *kinds, gap in drawn if n == number]
         attempts += parts
-        at = max(one["ended_s"] for one in parts) + 1.0
+        at = max(one.settled.ended_s for one in parts) + 1.0
     measured = _measured(attempts)
     kinds_s = sum(measured[name] for name in ("queue_s", "startup_s", "transfer_s", "compute_s"))
     assert kinds_s == pytest.approx(measured["wall_s"], abs=0.01)

@@ -224,7 +224,14 @@ def test_items_with_many_digits_are_rounded_and_the_page_says_so() -> None:
 
 def test_a_run_without_anything_yet_has_a_page_and_a_table() -> None:
     data = sample() | {"status": "running", "ended_at": None, "makespan_s": 0, "estimate": None}
-    data |= {"steps": [], "other_items": [], "alternatives": [], "books": [], "score": None}
+    data |= {
+        "steps": [],
+        "shared_items": [],
+        "other_items": [],
+        "alternatives": [],
+        "books": [],
+        "score": None,
+    }
     data["measured"] = {"seconds": 0, "usd": "0"}
     assert "is running" in page(data).text
     assert "is running" in terminal(data)

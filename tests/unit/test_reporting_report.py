@@ -111,8 +111,10 @@ def test_the_sample_adds_up() -> None:
         ("measured.usd", "0.024457874", "run"),
         ("steps.1.measured.usd", "0.006299666", "step sketch"),
         ("steps.0.items.1.usd", "0.000001602", 'item "Lambda requests" of step quality'),
-        ("other_items.0.usd", "0.001884042", 'item "Ray head node, idle" of other items'),
-        ("other_items.2.quantity", 45, 'item "SQS requests" of other items'),
+        ("shared_items.0.usd", "0.001884042", 'item "Ray head node, idle" of shared items'),
+        ("shared_items.1.split.0.usd", "0.001512191", 'split of "Cluster head node"'),
+        ("steps.1.attempts.0.usd", "0.000123068", "attempt 1.0 of step sketch"),
+        ("other_items.0.quantity", 45, 'item "SQS requests" of other items'),
         ("steps.2.items.0.unit_usd", "0.00009918", 'item "EC2 c7i.2xlarge" of step spectral'),
     ],
 )
@@ -127,7 +129,7 @@ def test_one_wrong_figure_is_found_at_its_level(path: str, value: object, level:
 def test_an_item_may_be_rounded_but_not_coarser_than_a_micro_dollar() -> None:
     data = sample()
     item = {"what": "x", "quantity": 1, "unit": "u", "unit_usd": "0.0000044", "usd": "0.000004"}
-    data["other_items"] = [item]
+    data |= {"other_items": [item], "shared_items": []}
     steps = sum(Decimal(step["measured"]["usd"]) for step in data["steps"])
     data["measured"]["usd"] = f"{steps + Decimal('0.000004'):f}"
     check_totals(parse_report(data))
@@ -143,7 +145,8 @@ def test_an_item_may_be_the_sum_of_several_rounded_amounts() -> None:
     ]
     usd = sum(((q * u).quantize(Decimal("1e-12")) for q, u in parts), Decimal(0))
     data = with_items([[(sum((q for q, _ in parts), Decimal(0)), parts[0][1])]], [])
-    data["steps"][0]["items"][0]["usd"] = data["steps"][0]["measured"]["usd"] = f"{usd:f}"
+    step = data["steps"][0]
+    step["items"][0]["usd"] = step["measured"]["usd"] = step["attempts"][0]["usd"] = f"{usd:f}"
     data["measured"]["usd"] = f"{usd:f}"
     check_totals(parse_report(data))
 
@@ -169,9 +172,11 @@ def with_items(groups: list[list[tuple[Decimal, Decimal]]], shared: list[Any]) -
     data["steps"] = []
     for index, group in enumerate(groups):
         step = copy.deepcopy(pattern) | {"step": f"s{index}", "items": [item(*i) for i in group]}
-        step["measured"]["usd"] = f"{sum((q * u for q, u in group), Decimal(0)):f}"
+        usd = f"{sum((q * u for q, u in group), Decimal(0)):f}"
+        step["measured"]["usd"] = usd
+        step["attempts"] = [step["attempts"][0] | {"items": step["items"], "usd": usd}]
         data["steps"].append(step)
-    data["other_items"] = [item(*i) for i in shared]
+    data |= {"other_items": [item(*i) for i in shared], "shared_items": []}
     every = [pair for group in [*groups, shared] for pair in group]
     data["measured"]["usd"] = f"{sum((q * u for q, u in every), Decimal(0)):f}"
     return data
