@@ -136,11 +136,10 @@ def bill_run(
     complete = sorting.until is not None and sorting.until >= ended + BILLED_AFTER
     measured = _measured(items)
     others = _measured(item for other in beside for item in other.items)
-    found = {tally.kind.name: tally for tally in sorting.tallies.values()}
+    nothing_billed = {name: Tally(kind) for name, (kind, _) in measured.items()}
     rows = []
-    for name in sorted({*found, *measured}):
-        kind, own = measured.get(name, (None, None))
-        tally = found.get(name) or Tally(kind or Kind(name, ""))
+    for name, tally in (nothing_billed | sorting.tallies).items():
+        _, own = measured.get(name, (None, None))
         _, other = others.get(name, (None, None))
         known = Circumstances(other.quantity if other else ZERO, complete)
         rows.append(_row(tally, own, known))
@@ -171,6 +170,7 @@ class _Sorting:
         self.account = scope.account
 
     def add(self, line: BilledLine) -> None:
+        """Sort one line; UserError where it is another account's and nobody named one."""
         self.lines += 1
         self.usd = EXACT.add(self.usd, line.usd)
         reason = self.scope.leaves_out(line)
@@ -193,6 +193,7 @@ class _Sorting:
         self.account = account
 
     def left_out(self) -> tuple[LeftOut, ...]:
+        """Return how many lines were left out for each reason, and their sum."""
         return tuple(LeftOut(name, *self._left[name]) for name in sorted(self._left))
 
 
@@ -208,6 +209,7 @@ def _measured(items: Iterable[Item]) -> dict[str, tuple[Kind, Measured]]:
 
 
 def _sum(items: Sequence[Item]) -> Measured:
+    """Add up items of one kind; where they have several prices, `unit_usd` is the mean."""
     quantity = exact_sum(item.quantity for item in items)
     usd = exact_sum(item.usd for item in items)
     prices = {item.unit_usd for item in items}

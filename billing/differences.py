@@ -18,12 +18,11 @@ from typing import Literal
 
 from billing.line import RESERVED
 from billing.tally import EXACT, ZERO, Tally, exact_sum
-from placement.account import decimal_text
+from placement.account import USD_STEP, decimal_text
 
 # AWS writes a line's cost with ten decimals, so a line may be off by half of the last.
 LINE_ROUNDING_USD = Decimal("5e-11")
 NANO_USD = Decimal("1e-9")
-_STEP = Decimal("1e-12")
 _NODES = "node-s"
 
 type Reason = Literal[
@@ -154,7 +153,7 @@ def _product(quantity: Decimal, unit_usd: Decimal) -> Decimal:
 
 
 def _rounded(usd: Decimal) -> Decimal:
-    return usd.quantize(_STEP, rounding=ROUND_HALF_EVEN, context=EXACT)
+    return usd.quantize(USD_STEP, rounding=ROUND_HALF_EVEN, context=EXACT)
 
 
 def _price(unit_usd: Decimal) -> str:

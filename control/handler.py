@@ -31,6 +31,7 @@ def handler(function: str) -> Callable[[Logic], Callable[[Event, Any], dict[str,
     """
 
     def decorate(logic: Logic) -> Callable[[Event, Any], dict[str, Any]]:
+        """Wrap the logic; the stack is that of the environment, the same for all calls."""
         stack = Stack.here()
 
         @logger.inject_lambda_context(clear_state=True)
@@ -72,6 +73,7 @@ class _ControlCall:
         self.succeeded = False
 
     def record(self) -> None:
+        """Leave a control record on the run; a call that concerns no run leaves none."""
         if self.run is None:
             return
         requests = self._stack.aws.requests.since(self._before)

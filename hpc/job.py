@@ -85,6 +85,10 @@ def run_mpi_program(aws: Aws, store: Store, part: Part, scratch: Path) -> None:
     output.mkdir(parents=True)
 
     def program(spent: Spent) -> dict[str, Any]:
+        """Bring the inputs, run the program and put its output back; return its result.
+
+        What it takes and moves is added to `spent`.
+        """
         fetch_flat(store, store.get_json(part.keys.shared), inputs, spent)
         words = [str(part.code.run), "--inputs", str(inputs), "--output", str(output)]
         words += ["--checkpoint", str(folder / "checkpoint")]
@@ -117,6 +121,7 @@ def main(part_key: str) -> int:
     kind = store.get_json(part_key)["kind"]
 
     def work(part: Part) -> dict[str, Any]:
+        """Do the part's work; return when it began (seconds since 1970) and on how many slots."""
         ready_s = now_s()
         if kind == "mpi":
             run_mpi_program(aws, store, part, scratch)

@@ -201,6 +201,7 @@ class _InstancePricesModel(_BlockModel):
     apart: list[_ApartModel] = []  # types and families with another source than the others
 
     def figures(self) -> dict[str, Figure]:
+        """Return prices in USD per hour by type, with the sources of their types or families."""
         by_type: dict[str, _BlockModel] = {name: each for each in self.apart for name in each.types}
         by_family: dict[str, _BlockModel] = {
             name: each for each in self.apart for name in each.families

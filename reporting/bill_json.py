@@ -3,7 +3,6 @@
 `bill.schema.json` is `bill_schema_text()`; `docs/bill.md` says what each field means.
 """
 
-import json
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -14,10 +13,10 @@ from billing.differences import Measured, Part, Reason
 from billing.scope import LeftOutReason
 from placement.account import decimal_text
 from reporting.bill_text import bill_headline
+from reporting.schema import SIGNED_DECIMAL, published_schema
 
-_AMOUNT = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 # Money and quantities are plain decimal strings; credits and differences may be negative.
-Amount = Annotated[Decimal, PlainSerializer(decimal_text), WithJsonSchema(_AMOUNT)]
+Amount = Annotated[Decimal, PlainSerializer(decimal_text), WithJsonSchema(SIGNED_DECIMAL)]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -163,8 +162,4 @@ def _left_out(each: LeftOut) -> LeftOutModel:
 
 def bill_schema_text() -> str:
     """Write the JSON Schema of a bill as it is published beside this module."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **BillModel.model_json_schema(mode="serialization"),
-    }
-    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+    return published_schema(BillModel, "serialization")

@@ -33,7 +33,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def than(value: float, base: float, less: str, more: str) -> tuple[str, int]:
+def than(value: float | Decimal, base: float | Decimal, less: str, more: str) -> tuple[str, int]:
     """Return `31 % cheaper` and whether that is better; no words where there is no difference."""
     change = _change(value, base)
     if not change:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +27,7 @@ from reporting.plan_text import (
     workers_text,
 )
 from reporting.planned import Asked, Comparison, Front, Planned
+from reporting.table import titled_table
 from reporting.text import MISSING, plain, plan_decimals, short_names, usd_text
 
 _MARK = "\N{RIGHTWARDS ARROW}"
@@ -74,7 +74,7 @@ def plan_table(planned: Planned, width: int = 80, *, all_steps: bool = False) ->
 def front_table(front: Front) -> RenderableType:
     """Lay out a front, each point with what leads to it again."""
     decimals = plan_decimals(max(plan.schedule.usd for plan in front.plans))
-    table = _table(f"{plain(front.asked.graph.name)}: time against cost")
+    table = titled_table(f"{plain(front.asked.graph.name)}: time against cost")
     for head in ("time", "cost", "least\npossible", "gap"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("done with", overflow="fold")
@@ -103,7 +103,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     first, ours = comparison.results[0]
     schedules = [each for _, each in comparison.results if isinstance(each, Schedule)]
     decimals = plan_decimals(max((each.usd for each in schedules), default=Decimal(0)))
-    table = _table("")
+    table = titled_table("")
     table.add_column("policy", overflow="fold")
     for head in ("time", f"against\n{plain(first)}", "cost", f"against\n{plain(first)}"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -166,7 +166,7 @@ def _candidate_tables(
 
 
 def _candidate_table(title: str, rows: Sequence[Row], width: int) -> Table:
-    table = _table(title)
+    table = titled_table(title)
     wide = width >= _WIDE
     table.add_column("tasks", justify="right", no_wrap=True)
     table.add_column("on", overflow="fold", min_width=20, max_width=30)
@@ -217,7 +217,7 @@ def _boot_text(steps: Sequence[StepPlan]) -> str:
 
 def _placement(steps: Sequence[StepPlan], schedule: Schedule) -> Table:
     decimals = plan_decimals(schedule.usd)
-    table = _table("Placement")
+    table = titled_table("Placement")
     table.add_column("step", overflow="fold")
     table.add_column("tasks", justify="right", no_wrap=True)
     table.add_column("on", overflow="fold")
@@ -306,15 +306,3 @@ def _assumptions(asked: Asked) -> RenderableType:
         lines.add_row("-", Text(plain(each)))
     books = [f"{book.name}, {book.date}, {book.region}" for book in asked.books]
     return Group(Text("Assumed:"), lines, *(Text(f"Book: {plain(book)}.") for book in books))
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )

@@ -208,7 +208,7 @@ def comparison_sentence(comparison: Comparison) -> str:
         return f"Neither {_policy_name(policy)} nor {_policy_name(base)} has a plan."
     if isinstance(ours, Infeasible) or isinstance(theirs, Infeasible):
         return f"{_outcome_text(policy, ours)}; {_outcome_text(base, theirs)}."
-    cost = than(float(ours.usd), float(theirs.usd), "cheaper", "dearer")
+    cost = than(ours.usd, theirs.usd, "cheaper", "dearer")
     time = than(ours.makespan_ms, theirs.makespan_ms, "faster", "slower")
     moved = moved_steps(ours, theirs)
     steps = counted(moved, "step") if moved else "no step"

@@ -4,7 +4,6 @@ The models are the edge: a report read from a file, a bucket or a ledger is pars
 everything that shows it works on the typed value. `report.schema.json` is `schema_text()`.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -23,6 +22,7 @@ from pydantic import (
 )
 
 from placement.errors import UserError
+from reporting.schema import published_schema
 
 MICRO_USD = Decimal("0.000001")
 NANO_USD = Decimal("0.000000001")
@@ -368,8 +368,4 @@ def _check_sum(level: str, stated: Decimal, parts: Sequence[Decimal]) -> None:
 
 def schema_text() -> str:
     """Write the JSON Schema of report.json as it is published beside this module."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Report.model_json_schema(),
-    }
-    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+    return published_schema(Report)

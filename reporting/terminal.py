@@ -1,11 +1,11 @@
 """The report in a terminal: readable at 80 columns, without colour, and in a log."""
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from reporting.report import Report, shared_estimate_usd, shared_usd
+from reporting.table import titled_table
 from reporting.text import (
     attempt_texts,
     book_texts,
@@ -42,7 +42,7 @@ def placement_table(report: Report) -> RenderableType:
 
 def _placements(report: Report) -> Table:
     decimals = run_decimals(report)
-    table = _table("Placement", "step", "placed on")
+    table = titled_table("Placement", "step", "placed on")
     table.add_column("tasks", justify="right", no_wrap=True)
     for head in ("time\nestimate", "time\nmeasured", "cost\nestimate", "cost\nmeasured"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -83,7 +83,7 @@ def _placements(report: Report) -> Table:
 
 def _shared(report: Report) -> RenderableType:
     decimals = run_decimals(report)
-    table = _table("The clusters beside the steps", "line", "platform")
+    table = titled_table("The clusters beside the steps", "line", "platform")
     table.add_column("cost", justify="right", no_wrap=True)
     table.add_column("split by node-seconds", overflow="fold")
     for line in report.shared_items:
@@ -99,7 +99,7 @@ def _shared(report: Report) -> RenderableType:
 
 
 def _alternatives(report: Report) -> RenderableType:
-    table = _table("The same run placed otherwise (estimates only)", "policy")
+    table = titled_table("The same run placed otherwise (estimates only)", "policy")
     for head in ("time", "against plan", "cost", "against plan"):
         table.add_column(head, justify="right", no_wrap=True)
     if report.estimate:
@@ -120,18 +120,3 @@ def _alternatives(report: Report) -> RenderableType:
             notes.append(Text(f"No plan under {other.policy}: {other.why_not.rstrip('. ')}."))
     said = judgement(report)
     return Group(table, *notes, *([Text(said)] if said else []))
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a stack in moto's memory, and a clock that stands still until told."""
+"""Fixtures of all tests: a stack in moto's memory, a clock that stands still, the command."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import settings
 from moto import mock_aws
 
 from control.stack import Stack
+from tests.command import Done, Run, run_command
 from tests.support import ENVIRONMENT, FakeClock, make_stack, set_environment
 
 # The same examples everywhere, unless somebody looks for new ones: HYPOTHESIS_PROFILE=explore.
@@ -30,3 +31,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     fake = FakeClock()
     monkeypatch.setattr("runtime.clock.time", fake)
     return fake
+
+
+@pytest.fixture
+def trivium(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return what runs the command, as if nothing were set up for AWS or for Trivium."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "TRIVIUM_"))]:
+        monkeypatch.delenv(name)
+
+    def run(*words: object) -> Done:
+        return run_command(capsys, *words)
+
+    return run

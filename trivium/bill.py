@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +19,7 @@ from reporting.bill_json import bill_json
 from reporting.bill_table import bill_table
 from reporting.report import Report
 from trivium.beside import runs_beside
-from trivium.console import AsJson, out, say
+from trivium.console import AsJson, out, print_json, say
 from trivium.local.deployment import STACK_NAME
 from trivium.reports import read_report, read_report_file
 from trivium.target import Target
@@ -33,10 +31,10 @@ _ACCOUNT = re.compile(r"^[0-9]{12}$")
 
 
 @dataclass(frozen=True)
-class Account:
-    """Whose bill it is. `account` is None where the export has to tell."""
+class BilledStack:
+    """The stack whose bill it is. `account` is None where the export has to tell."""
 
-    stack: str
+    name: str
     account: str | None
     region: str
 
@@ -67,11 +65,11 @@ def bill(
     given = [read_report_file(path) for path in beside or []]
     if _is_path(run):
         report = read_report_file(Path(run))
-        whose, found = Account(stack or STACK_NAME, account, _region(report)), []
+        whose, found = BilledStack(stack or STACK_NAME, account, _region(report)), []
     else:
         target = Target.choose(stack)
         report, _ = read_report(target.stack, run)
-        whose = _account(target, account)
+        whose = _billed_stack(target, account)
         found = list(runs_beside(target.stack, run, *hours(report.started_at, _ended(report))))
     if report.machine.kind == "laptop":
         say("the run was measured on a laptop: AWS billed none of its seconds")
@@ -79,7 +77,7 @@ def bill(
     _print(bill_report(report, whose, list(others.values()), cur), as_json=as_json)
 
 
-def bill_report(report: Report, whose: Account, beside: list[Report], cur: list[Path]) -> Bill:
+def bill_report(report: Report, whose: BilledStack, beside: list[Report], cur: list[Path]) -> Bill:
     """Return the bill of a run.
 
     Raises:
@@ -87,7 +85,7 @@ def bill_report(report: Report, whose: Account, beside: list[Report], cur: list[
 
     """
     start, end = hours(report.started_at, _ended(report))
-    scope = Scope(report.run, whose.stack, whose.account, whose.region, start, end)
+    scope = Scope(report.run, whose.name, whose.account, whose.region, start, end)
     others = [OtherRun(other.run, _items(other)) for other in beside if _overlaps(other, scope)]
     return bill_run(scope, _ended(report), _items(report), others, read_lines(cur))
 
@@ -96,13 +94,13 @@ def _is_path(run: str) -> bool:
     return run.endswith(".json") or Path(run).is_file()
 
 
-def _account(target: Target, account: str | None) -> Account:
-    """Return whose a stack is, by the ARN of its step machine."""
+def _billed_stack(target: Target, account: str | None) -> BilledStack:
+    """Return whose stack it is, by the ARN of its step machine."""
     found = _MACHINE_ARN.match(target.outputs["StepMachineArn"])
     assert found is not None  # the template names the machine
     if account not in {None, found["account"]}:
         raise UserError(f"The stack is in account {found['account']}, not {account}.")
-    return Account(found["stack"], found["account"], found["region"])
+    return BilledStack(found["stack"], found["account"], found["region"])
 
 
 def _region(report: Report) -> str:
@@ -135,6 +133,6 @@ def _items(report: Report) -> tuple[Item, ...]:
 
 def _print(found: Bill, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(bill_json(found), indent=2) + "\n")
+        print_json(bill_json(found))
     else:
         out.print(bill_table(found))

@@ -20,7 +20,7 @@ from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
 from trivium import bill, planning, prices
 from trivium import demo as demonstration
-from trivium.console import AsJson, out, say, talk
+from trivium.console import AsJson, out, print_json, say, talk
 from trivium.local import stack as local
 from trivium.reports import read_report
 from trivium.target import StackName, Target
@@ -153,7 +153,7 @@ def show_report(stack: Stack, name: str, *, as_json: bool) -> None:
         return
     report, raw = read_report(stack, name)
     if as_json:
-        sys.stdout.write(json.dumps(raw, indent=2) + "\n")
+        print_json(raw)
     else:
         out.print(placement_table(report))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +21,11 @@ from reporting.comparing.outcome import Outcome
 from reporting.comparing.page import comparison_page
 from reporting.comparing.plan_file import is_plan, parse_plan
 from reporting.comparing.terminal import compared_table
-from reporting.report import TotalsError, check_totals, parse_report
-from trivium.console import out
-from trivium.reports import read_report
+from trivium.console import out, print_json
+from trivium.reports import read_report, sound_report
 from trivium.target import Target
 from trivium.wanted import Wanted
-from trivium.writing import check_output, write_text
+from trivium.writing import check_outputs, write_text
 
 ALL_POLICIES = "trivium,static-ec2,all-lambda,mashup,heft"
 _REPORT_FIELDS = {"run", "measured", "steps", "other_items"}
@@ -64,12 +62,7 @@ class Outputs:
 
     def check(self, sources: Sequence[str]) -> None:
         """Refuse what cannot be written. Raises UserError: one sentence."""
-        paths = [Path(each) for each in sources]
-        for path, option in ((self.html, "--html"), (self.csv, "--csv")):
-            if path is not None:
-                check_output(path, option, paths)
-        if self.html is not None and self.csv is not None and self.html == self.csv:
-            raise UserError(f"--html and --csv would both write {self.html}.")
+        check_outputs({"--html": self.html, "--csv": self.csv}, map(Path, sources))
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
         """Write what was asked for. Raises UserError: a file cannot be written."""
@@ -136,7 +129,7 @@ def _print(outcomes: Sequence[Outcome], files: Outputs, *, as_json: bool) -> int
     if len(outcomes) < 2:  # noqa: PLR2004  (the policies that had no plan were told)
         return 1
     if as_json:
-        sys.stdout.write(json.dumps(comparison_file_json(outcomes), indent=2) + "\n")
+        print_json(comparison_file_json(outcomes))
     else:
         out.print(compared_table(outcomes))
     files.write(outcomes)
@@ -166,7 +159,7 @@ def _of_file(path: Path) -> Outcome | Graph:
     if is_plan(data):
         return parse_plan(data, path.name)
     if set(data) >= _REPORT_FIELDS:
-        return _of_report(data, path)
+        return outcome_of_report(sound_report(data, path.name), path.name)
     if set(data) >= _SCHEDULE_FIELDS:
         raise UserError(
             f"{path.name} is a schedule, not a plan; `trivium plan FILE --json` writes a plan."
@@ -176,17 +169,6 @@ def _of_file(path: Path) -> Outcome | Graph:
             f"{path.name} is neither a run's report nor a plan, a trace or a workflow file."
         )
     return Graph(path)
-
-
-def _of_report(data: dict[str, Any], path: Path) -> Outcome:
-    try:
-        report = parse_report(data)
-        check_totals(report)
-    except UserError as error:
-        raise UserError(f"{path.name}: {error}") from error
-    except TotalsError as error:
-        raise UserError(f"{path.name} is a report whose {error}.") from error
-    return outcome_of_report(report, path.name)
 
 
 def _json_of(path: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from trivium.comparing import ALL_POLICIES, Asking, Outputs, compared, looked_up
 from trivium.console import AsJson
 from trivium.target import StackName
 from trivium.wanted import Wanted
-from trivium.writing import check_output
+from trivium.writing import check_outputs
 
 File = Annotated[Path, typer.Argument(help="A workflow file, or a trace in WfFormat 1.5.")]
 Objective = Annotated[
@@ -57,9 +57,7 @@ def plan(
 
     wanted = _wanted(objective, deadline, budget, seed)
     plans.check_policies([policy])
-    for path, option in ((schedule, "--schedule"), (html, "--html")):
-        if path is not None:
-            check_output(path, option, [file])
+    check_outputs({"--schedule": schedule, "--html": html}, [file])
     source = plans.read(file, quantities.uploads(upload or []))
     files = plans.PlanFiles(schedule, html)
     raise typer.Exit(
@@ -78,8 +76,7 @@ def pareto(
     """Show what more time saves: plans from the fastest to the cheapest."""
     from trivium import plans  # noqa: PLC0415  (see above)
 
-    if html is not None:
-        check_output(html, "--html", [file])
+    check_outputs({"--html": html}, [file])
     source = plans.read(file, quantities.uploads(upload or []))
     raise typer.Exit(plans.pareto(source, seed, html, as_json=as_json))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +38,7 @@ from reporting.plan_text import MS_PER_S, ms_text, plan_headline
 from reporting.planned import Asked, Comparison, Front, Planned
 from trivium.books import chosen_books
 from trivium.comparing import Outputs
-from trivium.console import out, say, talk
+from trivium.console import out, print_json, say, talk
 from trivium.wanted import Wanted
 from trivium.writing import write_text
 
@@ -97,6 +96,13 @@ class Source:
         """Return what a schedule comes to."""
         return outcome_of_schedule(name, policy, asked, schedule, self.prices, self.book, steps)
 
+    def outcome_of_plan(
+        self, name: str, asked: Asked, policy: str, plan: GraphPlan, steps: Steps = ()
+    ) -> Outcome:
+        """Return what a plan comes to, and what no placement can go below."""
+        outcome = self.outcome(name, policy, asked, plan.schedule, steps)
+        return replace(outcome, bound=bound_of(plan))
+
     def explained(
         self, asked: Asked, policy: str, planner: Planner, found: GraphPlan, *, account: bool
     ) -> Planned:
@@ -109,8 +115,8 @@ class Source:
         )
         if not account:
             return Planned(asked, policy, found, steps)
-        outcome = self.outcome(policy, policy, asked, found.schedule, steps)
-        return Planned(asked, policy, found, steps, replace(outcome, bound=bound_of(found)))
+        outcome = self.outcome_of_plan(policy, asked, policy, found, steps)
+        return Planned(asked, policy, found, steps, outcome)
 
 
 def read(path: Path, uploads: Mapping[str, tuple[int, ...]]) -> Source:
@@ -147,7 +153,7 @@ def plan(
     if isinstance(found, Infeasible):
         planned = Planned(asked, policy, found)
         if as_json:
-            _print_json(plan_json(planned, clock.seconds))
+            print_json(plan_json(planned, clock.seconds))
         else:
             talk.print(plan_headline(planned), style="bold red", markup=False, soft_wrap=True)
         return NOT_FOUND
@@ -177,7 +183,7 @@ def _points(
     say("looking at other deadlines for the page")
     own = Point(policy, found.schedule.makespan_ms / MS_PER_S, found.schedule.usd, "chosen")
     others = [
-        Point(f"deadline {ms_text(each.goal.deadline_ms or 0)}", time_s, each.schedule.usd)
+        Point(_deadline_label(each), time_s, each.schedule.usd)
         for each in front(planner, asked.seed)
         if (time_s := each.schedule.makespan_ms / MS_PER_S, each.schedule.usd)
         != (own.seconds, own.usd)
@@ -185,6 +191,11 @@ def _points(
     deadline_ms = asked.goal.deadline_ms
     deadline_s = None if deadline_ms is None else deadline_ms / MS_PER_S
     return judged(sorted([own, *others], key=lambda each: each.seconds), deadline_s), ""
+
+
+def _deadline_label(plan: GraphPlan) -> str:
+    """Name a plan of the front by the deadline that it was made for."""
+    return f"deadline {ms_text(plan.goal.deadline_ms or 0)}"
 
 
 def pareto(source: Source, seed: int, html: Path | None, *, as_json: bool) -> int:
@@ -196,14 +207,8 @@ def pareto(source: Source, seed: int, html: Path | None, *, as_json: bool) -> in
     _print(front_table(found), front_json(found, clock.seconds), as_json=as_json)
     if html is not None:
         outcomes = [
-            replace(
-                source.outcome(
-                    f"deadline {ms_text(each.goal.deadline_ms or 0)}",
-                    OURS,
-                    replace(asked, goal=each.goal),
-                    each.schedule,
-                ),
-                bound=bound_of(each),
+            source.outcome_of_plan(
+                _deadline_label(each), replace(asked, goal=each.goal), OURS, each
             )
             for each in plans
         ]
@@ -261,13 +266,9 @@ def _results(
 
 def _print(table: RenderableType, data: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print_json(data)
+        print_json(data)
     else:
         out.print(table)
-
-
-def _print_json(data: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 
 class _Clock:

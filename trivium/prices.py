@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +20,8 @@ from placement.price_list.queries import Query, queries
 from placement.price_list.refresh import refreshed
 from reporting.prices import price_json, price_table, refresh_json, refresh_table
 from trivium.books import chosen_books, read_price_book
-from trivium.console import AsJson, out, say
-from trivium.writing import replacing
+from trivium.console import AsJson, out, print_json, say
+from trivium.writing import check_outputs, write_text
 
 API_REGION = "us-east-1"  # one of the few that answer; it knows the prices of all
 
@@ -44,7 +42,7 @@ def show(
     """Show every price with its unit, source and date, and how old the book is."""
     prices, today = _book(book), datetime.now(UTC).date()
     if as_json:
-        _print_json(price_json(prices, today, contains))
+        print_json(price_json(prices, today, contains))
     else:
         out.print(price_table(prices, today, contains))
 
@@ -59,18 +57,17 @@ def refresh(
 ) -> None:
     """Ask AWS for every price of the book, write a new book, and show what differs."""
     old = _book(book)
-    _check_output(file)
+    check_outputs({"--out": file})
     region = region or old.stamp.region
     result = refreshed(old, region, ask(price_list_client(), old, region))
     text = price_book_text(result.book)
     if load_price_book(text, file.name) != result.book:
         raise RuntimeError("the new book does not read as it was written")
-    _write(file, text)
+    write_text(file, text)
     if as_json:
-        _print_json(refresh_json(result))
+        print_json(refresh_json(result))
     else:
         out.print(refresh_table(result))
-    say(f"wrote {file}")
 
 
 def price_list_client() -> Any:
@@ -125,23 +122,3 @@ def _unreachable(error: Exception) -> UserError:
 
 def _book(path: Path | None) -> PriceBook:
     return chosen_books()[0] if path is None else read_price_book(path)
-
-
-def _check_output(path: Path) -> None:
-    """Refuse a file that cannot be written, before anything is asked."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; --out takes the name of a file.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {path.parent} for --out.")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with replacing(path) as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")

@@ -38,13 +38,23 @@ def read_report_file(path: Path) -> Report:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no report.json: it is no JSON.") from error
+    return sound_report(raw, str(path))
+
+
+def sound_report(raw: Any, name: str) -> Report:
+    """Return the report that a file of this name holds.
+
+    Raises:
+        UserError: it is no report of this version, or does not add up.
+
+    """
     try:
         report = parse_report(raw)
         check_totals(report)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{name}: {error}") from error
     except TotalsError as error:
-        raise UserError(f"{path} is no sound report: {error}.") from error
+        raise UserError(f"{name} is no sound report: {error}.") from error
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -12,18 +12,28 @@ from placement.errors import UserError
 from trivium.console import say
 
 
-def check_output(path: Path, option: str, sources: Iterable[Path]) -> None:
-    """Refuse a file that cannot or must not be written, before anything is worked out.
+def check_outputs(outputs: Mapping[str, Path | None], sources: Iterable[Path] = ()) -> None:
+    """Refuse files that cannot or must not be written, before anything is worked out.
 
-    Raises UserError, one sentence: it is a folder, in none, or one of the `sources`.
+    `outputs` has a path for each option that names one; None: it was not given.
+
+    Raises:
+        UserError: a path is a folder, is in none, is one of the `sources`, or is named twice.
+
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; {option} takes the name of a file.")
-    for source in sources:
-        if path.resolve() == source.resolve():
-            raise UserError(f"{option} would overwrite {source}; give it another name.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {path.parent} for {option}.")
+    taken = {source.resolve(): "" for source in sources}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; {option} takes the name of a file.")
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"there is no folder {path.parent} for {option}.")
+        other = taken.setdefault(path.resolve(), option)
+        if not other:
+            raise UserError(f"{option} would overwrite {path}; give it another name.")
+        if other != option:
+            raise UserError(f"{other} and {option} would both write {path}.")
 
 
 def write_text(path: Path, text: str) -> None:

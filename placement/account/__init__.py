@@ -13,7 +13,16 @@ from placement.account.dynamodb import (
 from placement.account.ec2 import SpotPrice, gp3_item, gp3_items, instance_items, spot_items
 from placement.account.eventbridge import billed_events, event_items
 from placement.account.fsx import fsx_items
-from placement.account.items import Item, Month, decimal_text, item, tiered_items, total
+from placement.account.items import (
+    QUANTITY_STEP,
+    USD_STEP,
+    Item,
+    Month,
+    decimal_text,
+    item,
+    tiered_items,
+    total,
+)
 from placement.account.logs import logs_items
 from placement.account.network import (
     endpoint_items,
@@ -26,6 +35,8 @@ from placement.account.sqs import sqs_items, sqs_requests
 from placement.account.step_functions import transition_items
 
 __all__ = [
+    "QUANTITY_STEP",
+    "USD_STEP",
     "Item",
     "LambdaCall",
     "LambdaMonth",

@@ -11,12 +11,12 @@ from typing import Any, Self
 
 from placement.books import Tier
 
-# Enough digits that a product is exact before it is rounded, once.
-_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
-_USD_STEP = Decimal("1e-12")
+USD_STEP = Decimal("1e-12")
+QUANTITY_STEP = Decimal("1e-9")
 # Prices per second come from prices per hour or month; 15 decimals lose under 1 part in 10^7.
 _UNIT_STEP = Decimal("1e-15")
-_QUANTITY_STEP = Decimal("1e-9")
+# Enough digits that a product is exact before it is rounded, once.
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _ZERO = Decimal(0)
 
 
@@ -69,9 +69,9 @@ NEW_MONTH = Month()
 
 def item(what: str, quantity: Decimal | int, unit: str, unit_usd: Decimal) -> Item:
     """Make an item; the quantity is kept to 9 decimals, the unit price to 15."""
-    amount = Decimal(quantity).quantize(_QUANTITY_STEP, context=_EXACT)
+    amount = Decimal(quantity).quantize(QUANTITY_STEP, context=_EXACT)
     price = unit_usd.quantize(_UNIT_STEP, context=_EXACT)
-    usd = _EXACT.multiply(amount, price).quantize(_USD_STEP, context=_EXACT)
+    usd = _EXACT.multiply(amount, price).quantize(USD_STEP, context=_EXACT)
     return Item(what, amount, unit, price, usd)
 
 
@@ -95,8 +95,8 @@ def tiered_items(
         raise ValueError(f"{what}: a quantity is negative")
     if month == NEW_MONTH and (len(tiers) == 1 or quantity <= tiers[1].above):
         return (item(what, quantity, unit, tiers[0].usd),)
-    begin = month.used.quantize(_QUANTITY_STEP, context=_EXACT)
-    end = _EXACT.add(begin, Decimal(quantity).quantize(_QUANTITY_STEP, context=_EXACT))
+    begin = month.used.quantize(QUANTITY_STEP, context=_EXACT)
+    end = _EXACT.add(begin, Decimal(quantity).quantize(QUANTITY_STEP, context=_EXACT))
     steps = _steps(tiers, month.free)
     found = []
     for step, after in zip(steps, (*steps[1:], None), strict=True):

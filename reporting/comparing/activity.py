@@ -90,8 +90,8 @@ def spans_of(
     """Return what a worker that is up so long mostly does; what no stretch covers is idle.
 
     A bucket shows what is done longest in it, computing before transfer before start-up where
-    they are equal, and idling where nothing is done for half of the
-    time that the worker is up in it.
+    they are equal, and idling where nothing is done for half of the time that the worker is up in
+    it.
     """
     first, last = (min(int(at_s / bucket_s), BUCKETS - 1) for at_s in up)
     is_up = coverage([up], bucket_s)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -17,10 +16,9 @@ from reporting.comparing.outcome import Basis, Kind, Outcome, StepOutcome, usd_b
 from reporting.comparing.plan_file import PlanBook, PlanBound, PlanItem, items_json
 from reporting.comparing.words import cautions, sentence
 from reporting.report import Amount, Count, Name, Seconds, Usd
+from reporting.schema import SIGNED_DECIMAL, published_schema
 
-SignedUsd = Annotated[
-    Decimal, WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"})
-]
+SignedUsd = Annotated[Decimal, WithJsonSchema(SIGNED_DECIMAL)]
 _CSV_HEAD = (
     *("outcome", "basis", "workflow", "policy", "step", "kind", "service", "what"),
     *("quantity", "unit", "unit_usd", "usd"),
@@ -126,11 +124,7 @@ def comparison_file_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def comparison_schema_text() -> str:
     """Write the JSON Schema as it is published in `reporting/comparison.schema.json`."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **ComparisonFile.model_json_schema(),
-    }
-    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+    return published_schema(ComparisonFile)
 
 
 def comparison_csv(outcomes: Sequence[Outcome]) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from placement.account import QUANTITY_STEP, USD_STEP
 from reporting.comparing.outcome import Kind
-
-_USD_STEP, _QUANTITY_STEP = Decimal("1e-12"), Decimal("1e-9")
 
 
 def divided(
@@ -24,8 +23,8 @@ def divided(
     left, left_usd = quantity, usd
     for kind in others:
         share = Decimal(weighed[kind] / whole)
-        part = (quantity * share).quantize(_QUANTITY_STEP)
-        part_usd = (usd * share).quantize(_USD_STEP)
+        part = (quantity * share).quantize(QUANTITY_STEP)
+        part_usd = (usd * share).quantize(USD_STEP)
         yield kind, part, part_usd
         left, left_usd = left - part, left_usd - part_usd
     yield last, left, left_usd

@@ -154,9 +154,6 @@ def _merged(lines: Iterable[Line]) -> Iterator[Line]:
     yield from found.values()
 
 
-# what was done when
-
-
 def _activity(report: Report) -> Activity | None:
     workers = [(step, worker) for step in report.steps for worker in step.workers if worker.events]
     if not workers:

@@ -6,7 +6,6 @@ has too little in it to be compared. Reading ignores fields that it does not kno
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -34,6 +33,7 @@ from reporting.comparing.outcome import (
     StepOutcome,
 )
 from reporting.report import Count, Name, Quantity, Seconds, Usd
+from reporting.schema import published_schema
 from reporting.text import seconds_text
 
 VERSION = 2
@@ -306,5 +306,4 @@ def timeline_json(activity: Activity | None) -> dict[str, Any] | None:
 
 def plan_schema_text() -> str:
     """Write the JSON Schema of a plan as it is published in `reporting/plan.schema.json`."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Plan.model_json_schema()}
-    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+    return published_schema(Plan)

@@ -17,15 +17,14 @@ from decimal import Decimal
 from functools import cache
 
 from placement import account
-from placement.account import Item, LambdaCall, total
+from placement.account import QUANTITY_STEP, USD_STEP, Item, LambdaCall, total
 from placement.books import PlatformBook, PriceBook
 from placement.engine.schedule import Schedule, TaskRun, Worker
 from reporting.comparing.dividing import divided
 from reporting.comparing.kinds import kind_of, shared_kind_of
 from reporting.comparing.outcome import Kind, Line, StepName
 
-_USD_STEP, _QUANTITY_STEP = Decimal("1e-12"), Decimal("1e-9")
-_MS_PER_S, _MB_PER_GB, _BYTES_PER_MB = 1000, 1024, 1_000_000
+_MS_PER_S, _BYTES_PER_MB = 1000, 1_000_000
 _WORK: tuple[Kind, ...] = ("startup", "transfer", "compute")
 
 type _Key = tuple[StepName, Kind, str, str, str, Decimal]  # as in Line, without its amounts
@@ -65,6 +64,7 @@ class _Bookkeeper:
         self._get_items = cache(self._items_of_gets)
 
     def lines(self) -> tuple[Line, ...]:
+        """Return all lines: those of steps in the steps' order, then those of none."""
         for run in self._schedule.tasks:
             self._task(run)
         uses = self._uses()
@@ -77,7 +77,7 @@ class _Bookkeeper:
         last = len(order)
         keys = sorted(self._amounts, key=lambda key: order.get(key[0] or "", last))
         return tuple(
-            Line(*key[:4], amount.quantity.quantize(_QUANTITY_STEP), *key[4:], amount.usd)
+            Line(*key[:4], amount.quantity.quantize(QUANTITY_STEP), *key[4:], amount.usd)
             for key in keys
             if (amount := self._amounts[key]).usd or amount.quantity
         )
@@ -90,8 +90,6 @@ class _Bookkeeper:
     def _step(self, run: TaskRun) -> str:
         graph = self._schedule.graph
         return graph.groups[graph.tasks[run.task].group].name
-
-    # tasks
 
     def _task(self, run: TaskRun) -> None:
         step, left = self._step(run), run.usd
@@ -144,8 +142,6 @@ class _Bookkeeper:
         for kind, quantity, usd in divided(item.quantity, item.usd, weights):
             part = Item(item.what, quantity, item.unit, item.unit_usd, usd)
             self._add(step, kind, service, part)
-
-    # nodes
 
     def _uses(self) -> dict[str, dict[str, _Use]]:
         """Return what each step takes of each node, the steps in the order of their first tasks."""
@@ -211,7 +207,7 @@ def _shares(items: Sequence[Item], uses: Mapping[str, _Use]) -> Iterator[list[It
     *others, _ = uses.values()
     for use in others:
         share = Decimal(use.whole / whole)
-        step_usd = (total(items) * share).quantize(_USD_STEP)
+        step_usd = (total(items) * share).quantize(USD_STEP)
         node, *disks = (_part(item, share) for item in items)
         node = _with_usd(node, step_usd - total(disks))
         yield [node, *disks]
@@ -222,8 +218,8 @@ def _shares(items: Sequence[Item], uses: Mapping[str, _Use]) -> Iterator[list[It
 
 
 def _part(item: Item, share: Decimal) -> Item:
-    quantity = (item.quantity * share).quantize(_QUANTITY_STEP)
-    usd = (item.usd * share).quantize(_USD_STEP)
+    quantity = (item.quantity * share).quantize(QUANTITY_STEP)
+    usd = (item.usd * share).quantize(USD_STEP)
     return Item(item.what, quantity, item.unit, item.unit_usd, usd)
 
 

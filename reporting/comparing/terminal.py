@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,13 +12,9 @@ from reporting.change import against_text
 from reporting.comparing.difference import Difference, StepDifference, difference, side_by_side
 from reporting.comparing.outcome import Outcome
 from reporting.comparing.rows import kind_rows, letter, where_text
-from reporting.comparing.words import (
-    book_text,
-    cautions,
-    named,
-    sentence,
-)
-from reporting.text import MISSING, plain, plan_decimals, seconds_text, short_names, usd_text
+from reporting.comparing.words import book_text, cautions, named, sentence
+from reporting.table import titled_table
+from reporting.text import MISSING, plan_decimals, seconds_text, short_names, usd_text
 
 _MOST_COLUMNS = 4  # outcomes side by side in a table by step or kind
 
@@ -46,7 +41,7 @@ def compared_table(outcomes: Sequence[Outcome]) -> RenderableType:
 
 
 def _totals(outcomes: Sequence[Outcome], decimals: int) -> Table:
-    table = _table("", "", "", "figures")
+    table = titled_table("", "", "", "figures")
     for head in ("time", "against A", "cost", "against A"):
         table.add_column(head, justify="right", no_wrap=True)
     base = outcomes[0]
@@ -66,7 +61,7 @@ def _totals(outcomes: Sequence[Outcome], decimals: int) -> Table:
 
 def _steps(found: Sequence[Difference], shown: Sequence[Outcome], decimals: int) -> Table:
     """Lay out what each step takes and costs, and where it is where that is not the same."""
-    table = _table("By step", "step", "on")
+    table = titled_table("By step", "step", "on")
     if len(shown) == 2:  # noqa: PLR2004  (of two there is room for the times)
         for position, each in enumerate(shown):
             _figures(table, f"{letter(position)} time", each)
@@ -93,7 +88,7 @@ def _step_figures(row: Sequence[StepDifference], columns: int, decimals: int) ->
 
 
 def _kinds(shown: Sequence[Outcome], decimals: int) -> Table:
-    table = _table("By kind of cost", "kind")
+    table = titled_table("By kind of cost", "kind")
     for position, each in enumerate(shown):
         _figures(table, f"{letter(position)} cost", each)
     for label, amounts in kind_rows(shown):
@@ -105,18 +100,3 @@ def _kinds(shown: Sequence[Outcome], decimals: int) -> Table:
 
 def _figures(table: Table, head: str, outcome: Outcome) -> None:
     table.add_column(f"{head}\n{outcome.basis}", justify="right", no_wrap=True)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for column in columns:
-        table.add_column(plain(column), overflow="fold")
-    return table

@@ -23,7 +23,7 @@ def sentence(found: Difference) -> str:
     """Say how one stands to the other: cost, time, steps that moved, and what makes it."""
     labels = found.base.basis != found.other.basis
     base, other = (named(each, labels=labels) for each in (found.base, found.other))
-    cost = than(float(found.other.usd), float(found.base.usd), "cheaper", "dearer")
+    cost = than(found.other.usd, found.base.usd, "cheaper", "dearer")
     time = than(found.other.makespan_s, found.base.makespan_s, "faster", "slower")
     clauses = [f"{other} is {compared(cost, time, base)}", *_step_clauses(found)]
     if found.main is not None and cost[1]:
@@ -38,7 +38,7 @@ def front_sentence(outcomes: Sequence[Outcome]) -> str:
     if len(outcomes) == 1:
         return f"{name}: one placement is the fastest and the cheapest at once."
     time, _ = than(cheapest.makespan_s, fastest.makespan_s, "less", "more")
-    cost, _ = than(float(cheapest.usd), float(fastest.usd), "less", "more")
+    cost, _ = than(cheapest.usd, fastest.usd, "less", "more")
     return f"{name}: from the fastest plan to the cheapest, {time} time means {cost} cost."
 
 

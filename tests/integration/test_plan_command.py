@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +17,13 @@ import pytest
 from placement.books import PRICES_FILE, default_books
 from placement.engine import front
 from tests.checker.check_schedule import check
+from tests.command import PLAN_KEYS, Run, check_refused
 from trivium import plans
-from trivium.cli import app, guarded
 from trivium.writing import replacing
 
 ROOT = Path(__file__).parents[2]
 TRACES = os.environ.get("TRIVIUM_TRACES", "")
-KEYS = {
-    "workflow",
-    "policy",
-    "objective",
-    "makespan_s",
-    "cost_usd",
-    "bound",
-    "gap",
-    "feasible",
-    "assumptions",
-    "steps",
-    "planner_s",
-    "seed",
-    "books",
-    "version",
-    "items",
-    "timeline",
-}
 Data = dict[str, Any]
-Run = Callable[..., "Done"]
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended; talk about compiling and progress is left out of `err`."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Data:
-        data: Data = json.loads(self.out)
-        return data
-
-
-@pytest.fixture
-def trivium(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in [name for name in os.environ if name.startswith(("AWS_", "TRIVIUM_"))]:
-        monkeypatch.delenv(name)
-
-    def run(*words: str | Path) -> Done:
-        capsys.readouterr()
-        code = guarded(lambda: app([str(word) for word in words], standalone_mode=False))
-        out, err = capsys.readouterr()
-        said = [line for line in err.splitlines() if not line.startswith("·")]
-        return Done(code, out, "\n".join(said))
-
-    return run
 
 
 def trace() -> Data:
@@ -146,7 +97,7 @@ def test_a_plan_is_told_to_people(trivium: Run, small: Path) -> None:
 def test_a_plan_as_json_has_the_promised_keys(trivium: Run, small: Path) -> None:
     done = trivium("plan", small, "--deadline", "15m", "--json")
     assert done.code == 0
-    assert set(done.data) == KEYS | {"deadline_s"}
+    assert set(done.data) == PLAN_KEYS | {"deadline_s"}
     assert done.data["deadline_s"] == 900
     assert done.data["makespan_s"] <= 900
     assert done.data["gap"]["cost"] >= 0
@@ -251,7 +202,7 @@ def test_a_budget_that_is_too_small_as_json(trivium: Run, small: Path) -> None:
     assert done.code == 1
     assert done.data["feasible"] is False
     assert "the cheapest costs" in done.data["reason"]
-    assert set(done.data) == KEYS | {"budget_usd", "reason"}
+    assert set(done.data) == PLAN_KEYS | {"budget_usd", "reason"}
 
 
 def test_the_same_seed_gives_the_same_bytes_under_two_hash_seeds(small: Path) -> None:
@@ -323,7 +274,7 @@ def test_a_policy_that_does_not_exist_is_refused_before_anything_is_planned(
     trivium: Run, policies: str
 ) -> None:
     done = trivium("compare", "no-such-file.json", "--policies", policies)
-    refused(done)
+    check_refused(done)
     assert "there is no " in done.err
     assert "there are " in done.err
     assert "no-such-file" not in done.err
@@ -412,7 +363,7 @@ WRONG = {
 def test_a_wrong_trace_is_refused_in_one_sentence(
     trivium: Run, tmp_path: Path, what: str, command: str
 ) -> None:
-    refused(trivium(command, written(tmp_path, WRONG[what])))
+    check_refused(trivium(command, written(tmp_path, WRONG[what])))
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"name": ', "no trace", "[1, 2]", "\x00\x01"])
@@ -421,7 +372,7 @@ def test_what_is_no_json_is_refused_in_one_sentence(
 ) -> None:
     path = tmp_path / "small.json"
     path.write_text(text)
-    refused(trivium("plan", path))
+    check_refused(trivium("plan", path))
 
 
 @pytest.mark.parametrize(
@@ -442,6 +393,7 @@ def test_what_is_no_json_is_refused_in_one_sentence(
         ("--upload", "reads=2GB"),
         ("--schedule", "no/such/folder/out.json"),
         ("--schedule", str(ROOT)),
+        ("--schedule", os.devnull, "--html", os.devnull),
         ("--html", "no/such/folder/out.html"),
         ("--nonsense",),
         ("another",),
@@ -450,7 +402,7 @@ def test_what_is_no_json_is_refused_in_one_sentence(
 def test_wrong_options_are_refused_in_one_sentence(
     trivium: Run, small: Path, words: tuple[str, ...]
 ) -> None:
-    refused(trivium("plan", small, *words))
+    check_refused(trivium("plan", small, *words))
 
 
 @pytest.mark.parametrize(
@@ -468,12 +420,12 @@ def test_wrong_options_are_refused_in_one_sentence(
     ],
 )
 def test_wrong_commands_are_refused_in_one_sentence(trivium: Run, words: tuple[str, ...]) -> None:
-    refused(trivium(*words))
+    check_refused(trivium(*words))
 
 
 def test_a_schedule_does_not_overwrite_its_trace(trivium: Run, small: Path) -> None:
     before = small.read_bytes()
-    refused(trivium("plan", small, "--schedule", small))
+    check_refused(trivium("plan", small, "--schedule", small))
     assert small.read_bytes() == before
 
 
@@ -484,8 +436,7 @@ def test_a_type_without_a_price_is_refused_in_one_sentence(
     sold = {name: usd for name, usd in prices.instances.items() if name != "c6g.medium"}
     monkeypatch.setattr(plans, "chosen_books", lambda: (replace(prices, instances=sold), book))
     done = trivium("plan", small)
-    refused(done)
-    assert "c6g.medium" in done.err
+    check_refused(done, "c6g.medium")
 
 
 def test_prices_of_another_region_are_not_planned_with(
@@ -495,15 +446,7 @@ def test_prices_of_another_region_are_not_planned_with(
     own.write_text(PRICES_FILE.read_text().replace("region: us-east-1", "region: eu-west-1"))
     monkeypatch.setenv("TRIVIUM_PRICES", str(own))
     done = trivium("plan", small)
-    refused(done)
-    assert "has prices for eu-west-1" in done.err
-
-
-def refused(done: Done) -> None:
-    assert done.code == 2
-    assert done.out == ""
-    assert done.err.strip()
-    assert len(done.err.splitlines()) == 1
+    check_refused(done, "has prices for eu-west-1")
 
 
 # how it starts

@@ -1,4 +1,4 @@
-"""Random task graphs for the placement engine's tests."""
+"""Task graphs for the placement engine's tests: of given tasks, and random ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from placement.engine.taskgraph import Group, Task, TaskGraph
 from placement.workflow import PLATFORMS
 
 MIB = 1 << 20
+
+
+def graph_of(
+    *tasks: Task, files: tuple[int, ...] = (), groups: tuple[Group, ...] = ()
+) -> TaskGraph:
+    """Make a graph of tasks, whose files have so many bytes, in the given groups, or in one."""
+    return TaskGraph(
+        name="made",
+        machine="paper",
+        tasks=tasks,
+        groups=groups or (Group("g", "map", PLATFORMS),),
+        file_names=tuple(f"f{file}" for file in range(len(files))),
+        file_bytes=files,
+        assumptions=(),
+    )
 
 
 @st.composite

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +11,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from rich.console import Console
 
 from control.stack import Stack
 from reporting.bill_json import bill_schema_text
@@ -22,38 +18,15 @@ from reporting.bill_table import bill_table
 from reporting.bill_text import bill_headline, exact_usd
 from reporting.report import parse_report
 from runtime.keys import RunKeys
+from tests.command import Run, check_refused
 from tests.unit import cur_sample as sample
-from trivium.bill import Account, bill_report
-from trivium.cli import app, guarded
+from tests.unit.shown import check_golden, shown
+from trivium.bill import BilledStack, bill_report
 from trivium.target import Target
 
-GOLDEN = Path(__file__).parent / "golden"
 SCHEMA = Path(__file__).parents[2] / "reporting" / "bill.schema.json"
 ACCOUNT = ("--account", sample.ACCOUNT)
 OTHER_RUN = "read-clustering-00aa11bb22cc"
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-type Run = Callable[..., Done]
-
-
-@pytest.fixture
-def trivium(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in [name for name in os.environ if name.startswith(("AWS_", "TRIVIUM_"))]:
-        monkeypatch.delenv(name)
-
-    def run(*words: str | Path) -> Done:
-        capsys.readouterr()
-        code = guarded(lambda: app(["bill", *map(str, words)], standalone_mode=False))
-        return Done(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -94,27 +67,13 @@ def shared_hours() -> list[sample.Row]:
     return [*rows, free, credit, more, *sample.not_measured(), *sample.noise()]
 
 
-def check_golden(name: str, text: str) -> None:
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text(), f"{name} differs; look, then set UPDATE_GOLDEN=1"
-
-
-def shown(content: Any, width: int) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(content)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
 # What is printed
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_bill_reads_well_in_a_terminal(tmp_path: Path, width: int) -> None:
     path = sample.write_parquet(tmp_path / "cur.parquet", shared_hours())
-    whose = Account(sample.STACK, sample.ACCOUNT, sample.REGION)
+    whose = BilledStack(sample.STACK, sample.ACCOUNT, sample.REGION)
     other = parse_report(sample.report(OTHER_RUN, minute=20))
     found = bill_report(parse_report(sample.report()), whose, [other], [path])
     check_golden(f"bill_{width}.txt", shown(bill_table(found), width))
@@ -122,14 +81,14 @@ def test_a_bill_reads_well_in_a_terminal(tmp_path: Path, width: int) -> None:
 
 def test_csv_and_parquet_give_the_same_bill(trivium: Run, report: Path, cur: Path) -> None:
     columnar = sample.write_parquet(cur.with_name("cur.parquet"), sample.export(sample.report()))
-    first = trivium(report, "--cur", cur, *ACCOUNT, "--json")
-    second = trivium(report, "--cur", columnar, *ACCOUNT, "--json")
+    first = trivium("bill", report, "--cur", cur, *ACCOUNT, "--json")
+    second = trivium("bill", report, "--cur", columnar, *ACCOUNT, "--json")
     assert first.code == 0
     assert first == second
 
 
 def test_the_json_is_that_of_the_published_schema(trivium: Run, report: Path, cur: Path) -> None:
-    done = trivium(report, "--cur", cur, *ACCOUNT, "--json")
+    done = trivium("bill", report, "--cur", cur, *ACCOUNT, "--json")
     data = json.loads(done.out)
     schema = json.loads(SCHEMA.read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -150,17 +109,17 @@ def test_the_published_schema_is_the_models() -> None:
 def test_the_sentence_says_what_was_billed_measured_and_why_they_differ(
     trivium: Run, report: Path, cur: Path
 ) -> None:
-    done = trivium(report, "--cur", cur, *ACCOUNT)
+    done = trivium("bill", report, "--cur", cur, *ACCOUNT)
     assert " ".join(done.out.split()).startswith(
         f"AWS billed $0.005871 in the hours of run {sample.RUN}; measured was $0.005746; "
         "$0.000125 is what Trivium does not measure, nothing is unexplained."
     )
-    assert done.err == ""
+    assert (done.err, done.talk) == ("", "")
 
 
 def test_an_export_without_the_run_says_that_nothing_was_billed(tmp_path: Path) -> None:
     path = sample.write_csv(tmp_path / "cur.csv", sample.noise()[4:5])
-    whose = Account(sample.STACK, None, sample.REGION)
+    whose = BilledStack(sample.STACK, None, sample.REGION)
     found = bill_report(parse_report(sample.report()), whose, [], [path])
     assert bill_headline(found) == (
         f"AWS billed nothing in the hours of run {sample.RUN} by this export; "
@@ -170,9 +129,9 @@ def test_an_export_without_the_run_says_that_nothing_was_billed(tmp_path: Path) 
 
 def test_a_run_on_a_laptop_is_said_to_be_one(trivium: Run, report: Path, cur: Path) -> None:
     report.write_text(json.dumps(sample.report() | {"machine": {"kind": "laptop", "note": ""}}))
-    done = trivium(report, "--cur", cur, *ACCOUNT)
+    done = trivium("bill", report, "--cur", cur, *ACCOUNT)
     assert done.code == 0
-    assert "measured on a laptop" in " ".join(done.err.split())
+    assert "measured on a laptop" in " ".join(done.talk.split())
 
 
 @pytest.mark.parametrize(
@@ -218,12 +177,12 @@ def test_a_run_of_the_stack_is_found_with_the_runs_beside_it(
     old = sample.report("old", minute=40)
     end_run(deployed, old | {"version": 0})
     path = sample.write_csv(tmp_path / "cur.csv", shared_hours())
-    done = trivium(sample.RUN, "--cur", path, "--json")
+    done = trivium("bill", sample.RUN, "--cur", path, "--json")
     assert done.code == 0
     data = json.loads(done.out)
     assert (data["account"], data["stack"]) == (sample.ACCOUNT, sample.STACK)
     assert data["beside"] == [OTHER_RUN]
-    assert [line.split(";")[0] for line in done.err.splitlines()] == [
+    assert [line.split(";")[0] for line in done.talk.splitlines()] == [
         "· the run begun of these hours has no report yet",
         "· the report of old is of another version",
     ]
@@ -238,7 +197,7 @@ def test_another_run_can_be_given_by_its_report(trivium: Run, report: Path, tmp_
     late.write_text(json.dumps(sample.report("of-another-hour", minute=70)))
     path = sample.write_csv(tmp_path / "cur.csv", shared_hours())
     words = (report, "--cur", path, *ACCOUNT, "--beside", other, "--beside", late, "--json")
-    assert json.loads(trivium(*words).out)["beside"] == [OTHER_RUN]
+    assert json.loads(trivium("bill", *words).out)["beside"] == [OTHER_RUN]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +212,7 @@ def test_a_run_that_does_not_fit_is_refused(
     trivium: Run, deployed: Stack, cur: Path, words: tuple[str, ...], said: str
 ) -> None:
     end_run(deployed, sample.report())
-    check_refused(trivium(*words, "--cur", cur), said)
+    check_refused(trivium("bill", *words, "--cur", cur), said)
 
 
 # Mistakes
@@ -274,7 +233,12 @@ def test_a_report_that_cannot_be_used_is_refused(
     trivium: Run, report: Path, cur: Path, edit: Callable[[Any], Any], said: str
 ) -> None:
     report.write_text(json.dumps(edit(sample.report())))
-    check_refused(trivium(report, "--cur", cur, *ACCOUNT), said)
+    check_refused(trivium("bill", report, "--cur", cur, *ACCOUNT), said)
+
+
+def test_a_report_nested_too_deeply_is_refused(trivium: Run, report: Path, cur: Path) -> None:
+    report.write_text("[" * 200_000)
+    check_refused(trivium("bill", report, "--cur", cur, *ACCOUNT), "is no report.json")
 
 
 @pytest.mark.parametrize(
@@ -299,12 +263,5 @@ def test_a_mistake_is_told_in_one_sentence_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(report.parent)
     before = sorted(report.parent.iterdir())
-    check_refused(trivium(*words), said)
+    check_refused(trivium("bill", *words), said)
     assert sorted(report.parent.iterdir()) == before == [cur, report]
-
-
-def check_refused(done: Done, said: str) -> None:
-    assert (done.code, done.out) == (2, "")
-    assert said in done.err
-    assert done.err.count("\n") == 1
-    assert "Traceback" not in done.err

@@ -5,36 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reporting.plan_json import plan_json
+from tests.command import Run, check_refused
+from tests.unit.shown import GOLDEN
 from tests.unit.test_plan_output import infeasible, sample
-from trivium.cli import app, guarded
 from trivium.target import Target
-
-GOLDEN = Path(__file__).parent / "golden"
-Run = Callable[..., "tuple[int, str, str]"]
 
 
 @pytest.fixture
-def compare(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Run:
+def compare(trivium: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.setenv("TRIVIUM_LOCAL", str(tmp_path / "no stack"))
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        command = ["compare", *map(str, words)]
-        code = guarded(lambda: app(command, standalone_mode=False))
-        out, err = capsys.readouterr()
-        return code, out, "\n".join(x for x in err.splitlines() if not x.startswith("·"))
-
-    return run
+    return partial(trivium, "compare")
 
 
 @pytest.fixture
@@ -53,29 +41,30 @@ def written(path: Path, data: Any) -> Path:
 
 
 def test_a_run_and_a_plan_stand_beside_each_other(compare: Run, plan: Path, report: Path) -> None:
-    code, out, err = compare(report, plan)
-    assert (code, err) == (0, "")
-    assert "plan.json (estimate) is" in " ".join(out.split())
+    done = compare(report, plan)
+    assert (done.code, done.err) == (0, "")
+    assert "plan.json (estimate) is" in " ".join(done.out.split())
 
 
 def test_data_goes_to_stdout_and_files_are_written(compare: Run, plan: Path, report: Path) -> None:
-    code, out, _ = compare(plan, report, "--json", "--html", "out.html", "--csv", "out.csv")
-    assert code == 0
-    assert [each["basis"] for each in json.loads(out)["outcomes"]] == ["estimate", "measured"]
+    done = compare(plan, report, "--json", "--html", "out.html", "--csv", "out.csv")
+    assert done.code == 0
+    assert [each["basis"] for each in done.data["outcomes"]] == ["estimate", "measured"]
     assert Path("out.html").read_text().startswith("<!DOCTYPE html>")
     assert Path("out.csv").read_text().startswith("outcome,basis,")
 
 
 def test_the_same_file_twice_has_two_names(compare: Run, plan: Path) -> None:
-    _, out, _ = compare(plan, plan)
-    assert "plan.json (2) is as cheap and as fast as plan.json (1)" in " ".join(out.split())
+    out = " ".join(compare(plan, plan).out.split())
+    assert "plan.json (2) is as cheap and as fast as plan.json (1)" in out
 
 
 def test_runs_and_plans_do_not_wait_for_the_planner(plan: Path, report: Path) -> None:
     code = (
         "import sys; from trivium.cli import app, guarded; "
-        f"guarded(lambda: app(['compare', {str(plan)!r}, {str(report)!r}], standalone_mode=False));"
-        "sys.exit('numba' in sys.modules)"
+        f"words = ['compare', {str(plan)!r}, {str(report)!r}]; "
+        "code = guarded(lambda: app(words, standalone_mode=False)); "
+        "sys.exit(code or 'numba' in sys.modules)"
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)
@@ -114,11 +103,10 @@ def test_a_wrong_file_is_refused_in_one_sentence_and_nothing_is_written(
     path = written(tmp_path / "wrong.json", WRONG[what])
     before = sorted(tmp_path.iterdir())
     for words in ((path, plan), (plan, path)):
-        code, out, err = compare(*words, "--html", "out.html", "--csv", "out.csv")
-        assert (code, out) == (2, "")
-        assert len(err.splitlines()) == 1
-        assert err.startswith("wrong.json")
-        assert err == SAID.get(what, err)
+        done = compare(*words, "--html", "out.html", "--csv", "out.csv")
+        check_refused(done)
+        assert done.err.startswith("wrong.json")
+        assert done.err == SAID.get(what, done.err)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -140,11 +128,16 @@ def test_misuse_is_told_in_one_sentence_and_nothing_is_written(
     compare: Run, tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    code, out, err = compare(*words)
-    assert (code, out) == (2, "")
-    assert err.startswith(said)
-    assert len(err.splitlines()) == 1
+    done = compare(*words)
+    check_refused(done)
+    assert done.err.startswith(said)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_two_outputs_do_not_overwrite_each_other(compare: Run, plan: Path, tmp_path: Path) -> None:
+    done = compare(plan, plan, "--html", "x", "--csv", tmp_path / "x")
+    check_refused(done, "--html and --csv would both write")
+    assert list(tmp_path.iterdir()) == [plan]
 
 
 class Nothing:
@@ -166,6 +159,6 @@ def test_an_unknown_run_is_told_in_one_sentence(
     compare: Run, plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Target, "choose", staticmethod(lambda _name: Nothing))
-    code, out, err = compare(plan, "some-run")
-    assert (code, out) == (2, "")
-    assert err == "There is no run 'some-run'; `trivium runs` lists them."
+    done = compare(plan, "some-run")
+    check_refused(done)
+    assert done.err == "There is no run 'some-run'; `trivium runs` lists them."

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from rich.console import Console
 
 from placement.engine.schedule import Schedule, TaskRun, Worker
 from placement.engine.taskgraph import Group, Task, TaskGraph
@@ -29,10 +28,10 @@ from reporting.comparing.outcome import Outcome
 from reporting.comparing.page import comparison_page, front_page, plan_page
 from reporting.comparing.terminal import compared_table
 from reporting.report import parse_report
+from tests.unit.shown import GOLDEN, check_golden, shown
 from tests.unit.test_plan_output import sample
-from tests.unit.test_reporting_output import HOSTILE, Page, check_golden
+from tests.unit.test_reporting_output import HOSTILE, Page
 
-GOLDEN = Path(__file__).parent / "golden"
 MB = 1_000_000
 
 
@@ -110,13 +109,6 @@ def large(tasks: int) -> Schedule:
     return Schedule(graph, tuple(runs), tuple(workers), (), 500_000)
 
 
-def shown(outcomes: list[Outcome], width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(compared_table(outcomes))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
 PAGES = {
     "a plan": lambda: plan_page(planned(), "It is so.", ()),
     "a plan and a run": lambda: comparison_page([planned(), run()]),
@@ -127,20 +119,20 @@ PAGES = {
 
 
 def test_a_comparison_reads_well_in_a_terminal() -> None:
-    text = shown([planned(), dearer(), run()])
+    text = shown(compared_table([planned(), dearer(), run()]))
     assert max(map(len, text.splitlines())) <= 80
     check_golden("compared_80.txt", text)
 
 
 def test_more_than_fit_are_named_and_not_dropped_in_silence() -> None:
     many = [replace(planned(), name=f"plan{n}") for n in range(6)]
-    text = " ".join(shown(many).split())
+    text = " ".join(shown(compared_table(many)).split())
     assert "Not shown by step and kind: plan4, plan5." in text
-    assert max(map(len, shown(many).splitlines())) <= 80
+    assert max(map(len, shown(compared_table(many)).splitlines())) <= 80
 
 
 def test_every_figure_in_the_terminal_says_whether_it_was_measured() -> None:
-    text = shown([planned(), run()])
+    text = shown(compared_table([planned(), run()]))
     assert "run (measured) is" in " ".join(text.split())
     assert text.count("measured") >= 4
     assert text.count("estimate") >= 4
@@ -203,7 +195,7 @@ def test_hostile_text_stays_text() -> None:
     assert {tag for tag, _ in attacked.tags} <= {tag for tag, _ in clean.tags}
     assert "<script>alert('x')</script>" in attacked.text
     assert "\x1b" not in attacked.text
-    text = shown([hostile(), planned()])
+    text = shown(compared_table([hostile(), planned()]))
     assert "\x1b" not in text
     assert "\x00" not in text
 

@@ -27,14 +27,13 @@ from placement.engine.policies.heft import (
 from placement.engine.policies.sizes import cheapest_sizes, fastest_sizes
 from placement.engine.schedule import _graph_json, make_schedule
 from placement.engine.simulator import play_assignment
-from placement.engine.taskgraph import Group, Task, TaskGraph
+from placement.engine.taskgraph import Task, TaskGraph
 from placement.engine.timetable import NO_WORKER
-from placement.workflow import PLATFORMS
 from tests.checker.check_schedule import check
 from tests.checker.model import Model
 from tests.checker.tasks import Need, schedule_graph
 from tests.unit.brute_force import books_of
-from tests.unit.graphs import MIB, task_graphs
+from tests.unit.graphs import MIB, graph_of, task_graphs
 from tests.unit.tiny_books import book_classes
 
 # The compiled code is compiled by the first example.
@@ -52,18 +51,6 @@ def cluster_of(kinds: Sequence[int]) -> Cluster:
 
 def anywhere(tasks: int, place: int = ANYWHERE) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.full(tasks, place, dtype=np.int64)
-
-
-def graph_of(*tasks: Task, files: tuple[int, ...] = ()) -> TaskGraph:
-    return TaskGraph(
-        name="made",
-        machine="paper",
-        tasks=tasks,
-        groups=(Group("g", "map", PLATFORMS),),
-        file_names=tuple(f"f{file}" for file in range(len(files))),
-        file_bytes=files,
-        assumptions=(),
-    )
 
 
 def work_of(graph: TaskGraph) -> Work:

@@ -1,10 +1,8 @@
-"""What people and programs read of a plan; golden files as in `test_reporting_output`."""
+"""What people and programs read of a plan."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -13,7 +11,6 @@ from typing import Literal
 
 import jsonschema
 import pytest
-from rich.console import Console, RenderableType
 
 from placement.account import item
 from placement.engine.candidates import step_plans
@@ -32,25 +29,9 @@ from reporting.plan_table import comparison_table, front_table, plan_table
 from reporting.plan_text import clause_text, comparison_sentence, goal_text, plan_headline
 from reporting.planned import Asked, Comparison, Front, Planned
 from reporting.text import short_names
+from tests.command import PLAN_KEYS
 from tests.unit.by_hand import BOOK, PRICES, by_hand, graph_of, task
-
-GOLDEN = Path(__file__).parent / "golden"
-KEYS = {
-    "workflow",
-    "policy",
-    "objective",
-    "makespan_s",
-    "cost_usd",
-    "bound",
-    "gap",
-    "feasible",
-    "assumptions",
-    "steps",
-    "planner_s",
-    "version",
-    "items",
-    "timeline",
-}
+from tests.unit.shown import check_golden, shown
 
 
 def sample_graph() -> TaskGraph:
@@ -102,20 +83,6 @@ def compared(*results: tuple[str, Schedule | Infeasible]) -> Comparison:
     return Comparison(asked(sample_graph(), Goal("cost", 120_000)), results)
 
 
-def shown(content: RenderableType, width: int) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(content)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
-def check_golden(name: str, text: str) -> None:
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text(), f"{name} differs; look, then set UPDATE_GOLDEN=1"
-
-
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_plan_reads_well_in_a_terminal(width: int) -> None:
     text = shown(plan_table(sample(), width), width)
@@ -129,7 +96,7 @@ def test_a_plan_as_json() -> None:
 
 def test_the_json_has_the_promised_keys_and_types() -> None:
     data = plan_json(sample(), 1.25)
-    assert KEYS | {"seed", "books", "deadline_s"} == set(data)
+    assert PLAN_KEYS | {"deadline_s"} == set(data)
     assert isinstance(data["cost_usd"], str)
     assert set(data["bound"]) == {"cost_usd", "makespan_s"}
     assert data["gap"]["cost"] == pytest.approx(float(data["cost_usd"]) / 0.25 - 1)
@@ -166,7 +133,7 @@ def test_the_published_schema_is_that_of_the_models() -> None:
 
 def test_an_infeasible_plan_as_json_says_why() -> None:
     data = plan_json(infeasible(), 0.5)
-    assert KEYS | {"seed", "books", "deadline_s", "reason"} == set(data)
+    assert PLAN_KEYS | {"deadline_s", "reason"} == set(data)
     assert data["feasible"] is False
     assert data["reason"] == "the shortest takes 70 s"
     assert (data["makespan_s"], data["cost_usd"], data["bound"], data["gap"]) == (None,) * 4

@@ -36,7 +36,7 @@ from placement.workflow import PLATFORMS, Platform
 from tests.checker.books import read_books
 from tests.checker.check_schedule import check
 from tests.unit.brute_force import books_of
-from tests.unit.graphs import MIB, task_graphs
+from tests.unit.graphs import MIB, graph_of, task_graphs
 from tests.unit.tiny_books import book_classes
 
 # The compiled code is compiled by the first example.
@@ -51,20 +51,6 @@ GOALS = (
     Goal("time", budget_usd=Decimal("0.5")),
     Goal("cost", deadline_ms=60_000, budget_usd=Decimal("0.5")),
 )
-
-
-def graph_of(
-    *tasks: Task, files: tuple[int, ...] = (), groups: tuple[Group, ...] = ()
-) -> TaskGraph:
-    return TaskGraph(
-        name="made",
-        machine="paper",
-        tasks=tasks,
-        groups=groups or (Group("g", "map", PLATFORMS),),
-        file_names=tuple(f"f{file}" for file in range(len(files))),
-        file_bytes=files,
-        assumptions=(),
-    )
 
 
 def task(

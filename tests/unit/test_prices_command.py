@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +14,6 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
-from rich.console import Console
 
 from placement.books import (
     PLATFORMS_FILE,
@@ -30,13 +27,13 @@ from placement.errors import UserError
 from placement.price_list.queries import queries
 from placement.price_list.refresh import refreshed
 from reporting.prices import age_text, price_table, refresh_table
+from tests.command import Run, check_refused
+from tests.unit.shown import check_golden, shown
 from tests.unit.small_prices import FOUND, OLD
 from trivium import prices as command
 from trivium.books import PRICES_VARIABLE, chosen_books
-from trivium.cli import app, guarded
 
 DATA = Path(__file__).parent / "data" / "price_list"
-GOLDEN = Path(__file__).parent / "golden"
 SMALL_BOOK = """
 name: prices-us-east-1
 date: "2026-01-15"
@@ -54,31 +51,6 @@ instances:
   usd_per_hour: {t3.micro: 0.01}
 """
 TODAY = date(2026, 11, 21)
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-type Run = Callable[..., Done]
-
-
-@pytest.fixture
-def trivium(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in [name for name in os.environ if name.startswith(("AWS_", "TRIVIUM_"))]:
-        monkeypatch.delenv(name)
-
-    def run(*words: str | Path) -> Done:
-        capsys.readouterr()
-        code = guarded(lambda: app([str(word) for word in words], standalone_mode=False))
-        out, err = capsys.readouterr()
-        said = [line for line in err.splitlines() if not line.startswith("·")]
-        return Done(code, out, "\n".join(said))
-
-    return run
 
 
 @pytest.fixture
@@ -119,20 +91,6 @@ def expect(api: Stubber, book: Path, region: str = "us-east-1") -> None:
             api.add_response("get_products", page, params)
             whole, params = {**whole, "PriceList": others}, {**params, "NextToken": "more"}
         api.add_response("get_products", whole, params)
-
-
-def shown(content: Any, width: int) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(content)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
-def check_golden(name: str, text: str) -> None:
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text(), f"{name} differs; look, then set UPDATE_GOLDEN=1"
 
 
 # show
@@ -313,10 +271,3 @@ def test_a_mistake_is_told_in_one_sentence(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     check_refused(trivium("prices", *words), said)
-
-
-def check_refused(done: Done, said: str) -> None:
-    assert (done.code, done.out) == (2, "")
-    assert said in done.err
-    assert done.err.count("\n") == 0
-    assert "Traceback" not in done.err

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from reporting.live import PlainProgress, StepProgress, follow, progress_line, progress_table
+from tests.unit.shown import shown
 
 RUNNING = StepProgress("quality", "lambda 1024 MB", "running", 3, 8, 4.2, Decimal("0.000123"))
 WAITING = StepProgress("sketch", "", "waiting", 0, 0, 0.0, Decimal(0))
@@ -14,10 +15,7 @@ FAILED = replace(RUNNING, step="spectral", platform="hpc 2 nodes", state="failed
 
 
 def drawn(steps: list[StepProgress], width: int = 80, max_lines: int | None = None) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(progress_table(steps, max_lines))
-    return [line.rstrip() for line in capture.get().splitlines()]
+    return shown(progress_table(steps, max_lines), width).splitlines()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
-"""What people read, against golden files; `UPDATE_GOLDEN=1 pytest` writes them anew."""
+"""What people read of a run: the page and the table, against golden files."""
 
 import copy
-import io
 import itertools
 import json
-import os
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from reporting.html import render
 from reporting.report import parse_report
 from reporting.terminal import placement_table
 from reporting.timeline import MAX_ROWS_PER_STEP, MAX_SEGMENTS_PER_ROW, timeline
+from tests.unit.shown import GOLDEN, check_golden, shown
 
-GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "</title><script>alert('x')</script>\"><img src=x onerror=y> {{ 7*7 }} [red]\x1b[2J\x00"
 Data = dict[str, Any]
 
@@ -46,18 +43,8 @@ def failed() -> Data:
     return data
 
 
-def terminal(data: Data, width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(placement_table(parse_report(data)))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
-def check_golden(name: str, text: str) -> None:
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text(), f"{name} differs; look, then set UPDATE_GOLDEN=1"
+def terminal(data: Data) -> str:
+    return shown(placement_table(parse_report(data)))
 
 
 class Page(HTMLParser):

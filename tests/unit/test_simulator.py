@@ -19,12 +19,11 @@ from placement.engine.policies.costing import Costing
 from placement.engine.schedule import make_schedule
 from placement.engine.simulator import Assignment, play_assignment
 from placement.engine.tally import tallied
-from placement.engine.taskgraph import Group, Task, TaskGraph
+from placement.engine.taskgraph import Task, TaskGraph
 from placement.engine.timetable import NO_WORKER, Timetable
-from placement.workflow import PLATFORMS
 from tests.checker.check_schedule import check
 from tests.unit.brute_force import books_of
-from tests.unit.graphs import MIB, task_graphs
+from tests.unit.graphs import MIB, graph_of, task_graphs
 from tests.unit.tiny_books import book_classes
 
 # The compiled code is compiled by the first example.
@@ -33,18 +32,6 @@ PRICES, BOOK = book_classes()
 N2, H4 = 0, 1  # columns of the node types of the tiny books
 NODE_START_MS, RUN_START_MS, BOOT_MS, GAP_MS, INIT_MS = 100, 1000, 20_000, 100, 500
 UP_MS = RUN_START_MS + BOOT_MS
-
-
-def graph_of(*tasks: Task, files: tuple[int, ...] = ()) -> TaskGraph:
-    return TaskGraph(
-        name="made",
-        machine="paper",
-        tasks=tasks,
-        groups=(Group("g", "map", PLATFORMS),),
-        file_names=tuple(f"f{file}" for file in range(len(files))),
-        file_bytes=files,
-        assumptions=(),
-    )
 
 
 def task(

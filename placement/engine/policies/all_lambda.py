@@ -67,6 +67,7 @@ class _Sizes:
     costing: Costing
 
     def candidates(self, goal: Goal) -> Iterator[_Candidate]:
+        """Yield runs with the cheapest sizes, the fastest, and those that aim at the goal."""
         cheapest = [self._run(cheapest_sizes(self._work, cold=cold)) for cold in (True, False)]
         yield from cheapest
         yield self._fastest
