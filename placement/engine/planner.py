@@ -33,7 +33,7 @@ WIDE_STRETCHES = (2.0, 4.0, 16.0, 64.0)
 LARGE_STRETCHES = (3.0,)
 # Policies to begin with where least time is wanted, for graphs of so many tasks: they try hundreds
 # of clusters.
-SOONEST, SOONEST_TASKS = ("heft", "static-ec2"), 1_000
+SOONEST, SOONEST_TASKS = ("heft", "static-ec2"), 600
 BEGINNINGS = 6  # schedules that the refinement goes on from, at the most
 # Where many deadlines are tried, the refinement gets this part of its effort for each.
 QUICK = 0.25
@@ -148,9 +148,13 @@ class Planner:
         deadlines = [int(shortest * stretch) for stretch in stretches]
         if len(deadlines) == 1:
             return self._for_deadline(deadlines[0], seed)
-        quick = [(self._for_deadline(each, seed, QUICK), each) for each in deadlines]
-        best, deadline_ms = min(quick, key=lambda each: _dearness(each[0]))
-        return min(best, self._for_deadline(deadline_ms, seed), key=_dearness)
+        best, best_ms = self._for_deadline(deadlines[0], seed, QUICK), deadlines[0]
+        for deadline_ms in deadlines[1:]:
+            found = self._for_deadline(deadline_ms, seed, QUICK)
+            if found.usd >= best.usd:
+                break
+            best, best_ms = found, deadline_ms
+        return min(best, self._for_deadline(best_ms, seed), key=_dearness)
 
     def _within_budget(self, goal: Goal, seed: int) -> Schedule | Infeasible:
         """Return the best schedule for a goal with a budget.

@@ -32,7 +32,7 @@ QUICK_FACTORS = (0.0, 1.0, 2.0)
 # The likeliest first: a search with few tries gets no further.
 CAPACITY_FACTORS = (1.0, 1.3, 0.75, 1.6, 0.5, 2.0, 0.9, 1.15, 3.0, 0.25, 5.0, 0.0)
 # Tasks that are played in one search: one of 1,000 tasks tries 80 schedules.
-PLAYED_TASKS = 80_000
+PLAYED_TASKS = 30_000
 FEWEST_TRIES = 10
 ON_GRID = 0.8  # of all tries, at the most
 MOST_TRIES = 3_000

@@ -22,11 +22,15 @@ from placement.engine.timetable import NO_WORKER, Timetable
 
 # How often tasks are taken up in one refinement, in all tries together: per task, and at the most.
 TIMES_PER_TASK, MOST_TAKEN_UP = 300_000, 80_000_000
-# Graphs of more tasks get less, down to so much per task, so that one of 900 takes about a second.
+# Graphs of more tasks begin with less of it, down to so much per task.
 MANY_TASKS, FEWEST_PER_TASK = 380, 1_000
 # So much of it goes to all timetables, the rest to so many of them that are gone on with.
 FIRST = 0.2
 KEPT = 2
+# As much as all before is spent again where the last of it made the best cheaper by this part.
+WORTH_MORE = 0.0015
+# A layout that is dearer than the best by more than this part gives way to a copy of the best.
+FAR_BEHIND = 0.05
 # What a change may cost more at first and in the end, in boots of the cheapest node.
 HOT_BOOTS, COLD_BOOTS = 0.25, 0.02
 
@@ -63,6 +67,12 @@ class _Drawn:
     def refine(self, taken_up: int, heats_usd: tuple[float, float], seed: int) -> None:
         """Refine it in place, with so much effort."""
         self.usd = refine(self.problem, self.layout, self.times, taken_up, *heats_usd, seed)
+
+    def become(self, other: _Drawn) -> None:
+        """Make it a copy of another one of the same problem."""
+        self.layout = Layout(*(each.copy() for each in other.layout))
+        self.times = Times(*(each.copy() for each in other.times))
+        self.usd = other.usd
 
     @property
     def node_vcpus(self) -> int:
@@ -108,11 +118,32 @@ class Refiner:
         kept = _different([each for each in drawn if np.isfinite(each.usd)])
         if not kept:
             return []
-        rest = int((1 - FIRST) * taken_up) // len(kept)
-        all_of([partial(each.refine, rest, heats_usd, seed) for each in kept])
+        most = part * most_effort(len(tables[0].start_ms))
+        self._go_on(kept, int((1 - FIRST) * taken_up), int(most), heats_usd, seed)
         kept.sort(key=lambda each: each.usd)
         made = [self._timetable(problem, each, deadline_ms) for each in kept]
         return [table for table in made if table is not None]
+
+    @staticmethod
+    def _go_on(
+        drawn: Sequence[_Drawn], taken_up: int, most: int, heats_usd: tuple[float, float], seed: int
+    ) -> None:
+        """Refine layouts with some effort, and then with as much again while that is worth it."""
+        spent, worth_more = 0, True
+        while worth_more and taken_up > 0:
+            best = min(drawn, key=lambda each: each.usd)
+            before_usd = best.usd
+            for each in drawn:
+                if each.usd > before_usd * (1 + FAR_BEHIND):
+                    each.become(best)
+            refine = [
+                partial(each.refine, taken_up // len(drawn), heats_usd, seed + spent + number)
+                for number, each in enumerate(drawn)
+            ]
+            all_of(refine)
+            worth_more = min(each.usd for each in drawn) <= before_usd * (1 - WORTH_MORE)
+            spent += taken_up
+            taken_up = min(spent, most - spent)
 
     def _problem(self, tables: Sequence[Timetable], deadline_ms: int) -> _Numbered:
         found = {int(column) for table in tables for column in table.node_type}
@@ -158,9 +189,14 @@ class Refiner:
 
 
 def effort(tasks: int) -> int:
-    """Return how often tasks of a graph of so many are taken up in one refinement."""
-    most = MOST_TAKEN_UP * min(1.0, (MANY_TASKS / tasks) ** 4)
-    return max(FEWEST_PER_TASK * tasks, min(TIMES_PER_TASK * tasks, int(most)))
+    """Return how often tasks of a graph of so many are taken up before that has to pay."""
+    most = most_effort(tasks) * min(1.0, (MANY_TASKS / tasks) ** 4)
+    return max(FEWEST_PER_TASK * tasks, int(most))
+
+
+def most_effort(tasks: int) -> int:
+    """Return how often tasks of a graph of so many are taken up in one refinement at the most."""
+    return min(TIMES_PER_TASK * tasks, MOST_TAKEN_UP)
 
 
 def _different(drawn: list[_Drawn]) -> list[_Drawn]:
