@@ -9,8 +9,8 @@ from typing import Any
 from control.calls import lambda_calls
 from placement.account import (
     Item,
-    item,
     lambda_items,
+    node_item,
     s3_request_items,
     sqs_items,
     transition_items,
@@ -20,7 +20,6 @@ from placement.books import PriceBook
 SQS_REQUESTS_PER_JOB = 3  # send, receive, delete
 STATES_PER_CLUSTER_PART = 2  # Platform; OnRay or OnHpc
 STATES_PER_LAMBDA_PART = 2  # Platform, OnLambda
-_SECONDS_PER_HOUR = 3600
 
 type Json = dict[str, Any]
 
@@ -50,13 +49,6 @@ def cluster_part_items(
         *transition_items(prices, STATES_PER_CLUSTER_PART),
         *sqs_items(prices, SQS_REQUESTS_PER_JOB),
         *_s3_items(prices, [*calls, *([job] if job else [])]),
-    )
-
-
-def node_item(prices: PriceBook, what: str, instance_type: str, node_s: Decimal) -> Item:
-    """Return node-seconds of an instance type as an item of that name."""
-    return item(
-        what, node_s, "node-s", prices.instance_usd_per_hour(instance_type) / _SECONDS_PER_HOUR
     )
 
 

@@ -119,4 +119,5 @@ def cluster_state(item: dict[str, Any] | None, at_s: float) -> ClusterState | No
         slots_per_node=int(item["slots_per_node"]),
         max_nodes=int(item["max_nodes"]),
         idle=int(item["busy_jobs"]) == 0,
+        head_type=item.get("head_type"),
     )

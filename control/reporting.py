@@ -19,7 +19,7 @@ from control.replacing import readable_reason
 from control.shared_lines import ClusterUse, cluster_uses, not_known, shared_lines
 from control.stack import Stack
 from control.timelines import read_timeline
-from placement.account import Item, decimal_text, total
+from placement.account import decimal_text, merge_items, total
 from placement.books import default_books
 from placement.node_time import node_seconds
 from placement.walltime import WallTime
@@ -177,6 +177,7 @@ def build_report(stack: Stack, run_item: Json, steps: Sequence[Json], settled: S
         "policy": run_item.get("policy", "trivium"),
         "objective": run_item.get("objective", "cost"),
         "estimate": plan.get("estimate"),
+        "estimated_shared_items": plan.get("shared_items", []),
         "measured": {"seconds": round(makespan_s, 3), "usd": decimal_text(measured)},
         "steps": rows,
         "shared_items": [line.to_json() for line in shared],
@@ -307,26 +308,3 @@ def _workers(
         }
         for row in read_timeline(stack, keys, one.attempt, one.part)
     ]
-
-
-def merge_items(items: Sequence[Item]) -> tuple[Item, ...]:
-    """Return the items with those of one kind and price put together, in order of appearance.
-
-    The sum of the amounts is kept: an amount is added up, not computed anew.
-    """
-    merged: dict[tuple[str, str, Any], Item] = {}
-    for one in items:
-        key = (one.what, one.unit, one.unit_usd)
-        before = merged.get(key)
-        merged[key] = (
-            one
-            if before is None
-            else Item(
-                one.what,
-                before.quantity + one.quantity,
-                one.unit,
-                one.unit_usd,
-                before.usd + one.usd,
-            )
-        )
-    return tuple(merged.values())

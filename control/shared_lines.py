@@ -13,9 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from control.attempt_record import Attempt
-from control.charges import node_item
 from control.stack import Stack
-from placement.account import Item, decimal_text
+from placement.account import Item, decimal_text, node_item
 from placement.apportion import apportion
 from placement.books import PriceBook
 from placement.node_time import Held, NodeUse, Up, microseconds, node_seconds, node_use

@@ -7,10 +7,12 @@ situation; nothing here knows a number of its own.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from placement import account
 from placement.account import Item, LambdaCall
 from placement.books import PlatformBook, PriceBook
+from placement.cluster_cost import ClusterCost, Hold, busy_s
 from placement.load import BYTES_PER_MB, Load
 from placement.plan import Estimate, Part, Size
 from placement.situation import ClusterState, Situation
@@ -26,13 +28,21 @@ class Candidate:
     """A feasible placement of a step.
 
     Steps with the same `resource` run one after another; "" is never waited for. `free_in_s` is
-    when the resource is free, counted from now.
+    when the resource is free, counted from now. `hold` are the nodes that it takes; None on Lambda.
+    `launch_items` are what nodes launched for it cost beside it up to its end.
     """
 
     part: Part
     estimate: Estimate
     resource: str
     free_in_s: float = 0.0
+    hold: Hold | None = None
+    launch_items: tuple[Item, ...] = ()
+
+    @property
+    def usd(self) -> Decimal:
+        """What the placement causes up to the step's end: the step, and nodes launched for it."""
+        return self.estimate.usd + account.total(self.launch_items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,11 @@ class Model:
     def run_items(self, steps: int) -> tuple[Item, ...]:
         """Return what a run of so many steps costs besides them."""
         return run_items(steps, self.prices, self.platforms)
+
+    @property
+    def cluster_cost(self) -> ClusterCost:
+        """What clusters cost beside the steps, under the same books."""
+        return ClusterCost(self.prices, self.platforms)
 
     # --- Lambda ---
 
@@ -222,28 +237,24 @@ class Model:
         if step.kind == "mpi" and load.needs.ranks_max is not None:
             slots = min(slots, load.needs.ranks_max)
         own_start_s = load.needs.fresh_start_s if launch else load.needs.warm_start_s
-        startup_s = (
-            (self._launch_s(platform) if launch else 0.0)
-            + book.value(f"{platform}_job_start_s")
-            + own_start_s / book.value("instance_core_speed")
+        boot_s = self._launch_s(platform) if launch else None
+        job_start_s = book.value(f"{platform}_job_start_s") + own_start_s / book.value(
+            "instance_core_speed"
         )
         transfer_s, compute_s = self._work_s(step, load, cluster, slots)
+        job_s = job_start_s + transfer_s + compute_s
+        hold = Hold(platform, cluster.instance_type, nodes, job_s, boot_s)
         estimate = Estimate(
             queue_s=round(
                 self._dispatch_s() + book.value("agent_dispatch_s") + book.value("agent_report_s"),
                 3,
             ),
-            startup_s=round(startup_s, 3),
+            startup_s=round((boot_s or 0.0) + job_start_s, 3),
             transfer_s=round(transfer_s, 3),
             compute_s=round(compute_s, 3),
             items=(
                 *account.instance_items(
-                    self.prices,
-                    cluster.instance_type,
-                    startup_s + transfer_s + compute_s,
-                    nodes,
-                    launched=launch,
-                    disk_gb=book.value("node_disk_gb"),
+                    self.prices, cluster.instance_type, job_s, nodes, launched=False
                 ),
                 *account.sqs_items(self.prices, int(book.value("sqs_requests_per_job"))),
                 *self._part_items(
@@ -262,15 +273,10 @@ class Model:
             Part(platform, size),
             estimate,
             f"{platform} {cluster.instance_type} {start}",
-            0.0 if launch else self._busy_s(cluster),
+            0.0 if launch else busy_s(cluster, book),
+            hold,
+            tuple(line.item for line in self.cluster_cost.launch(hold)),
         )
-
-    def _busy_s(self, cluster: ClusterState) -> float:
-        """Return the seconds until the warm nodes are free."""
-        if cluster.idle:
-            return 0.0
-        known = cluster.busy_for_s
-        return self.platforms.value("busy_cluster_s") if known is None else known
 
     def _launch_s(self, platform: Platform) -> float:
         book = self.platforms

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from placement.account import Item, decimal_text, total
 from placement.books import BookStamp
+from placement.cluster_cost import SharedCost
 from placement.workflow import Kind, Objective, Platform
 
 type Size = Mapping[str, int | str]
@@ -161,29 +162,39 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """The same run under another policy: its estimate, or why there is none."""
+    """The same run under another policy: its estimate, or why there is none.
+
+    `up_anyway_usd` is the part of `usd` that warm nodes and heads cost beside the steps.
+    """
 
     policy: str
     seconds: float | None
     usd: Decimal | None
     why_not: str | None
+    up_anyway_usd: Decimal = Decimal(0)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values: policy, seconds and usd; or policy and why_not."""
+        """Return JSON values: policy, seconds, usd and up_anyway_usd; or policy and why_not."""
         if self.usd is None:
             return {"policy": self.policy, "why_not": self.why_not}
-        return {"policy": self.policy, "seconds": self.seconds, "usd": decimal_text(self.usd)}
+        return {
+            "policy": self.policy,
+            "seconds": self.seconds,
+            "usd": decimal_text(self.usd),
+            "up_anyway_usd": decimal_text(self.up_anyway_usd),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote."""
         usd = Decimal(data["usd"]) if "usd" in data else None
-        return cls(data["policy"], data.get("seconds"), usd, data.get("why_not"))
+        up_anyway_usd = Decimal(data["up_anyway_usd"]) if "usd" in data else Decimal(0)
+        return cls(data["policy"], data.get("seconds"), usd, data.get("why_not"), up_anyway_usd)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The placements of all steps, in topological order.
+    """The placements of all steps, in topological order, and what clusters cost beside them.
 
     `seconds` runs from the upload to the report. `proven` says whether no better plan exists
     under the model; False: the search ended at its budget.
@@ -195,6 +206,7 @@ class Plan:
     deadline_s: float | None
     seconds: float
     steps: tuple[StepPlan, ...]
+    shared_items: tuple[SharedCost, ...]
     other_items: tuple[Item, ...]
     alternatives: tuple[Alternative, ...]
     books: tuple[BookStamp, ...]
@@ -203,7 +215,8 @@ class Plan:
     @property
     def usd(self) -> Decimal:
         """The exact sum of all items."""
-        return sum((step.estimate.usd for step in self.steps), total(self.other_items))
+        beside = total(line.item for line in self.shared_items) + total(self.other_items)
+        return sum((step.estimate.usd for step in self.steps), beside)
 
     def step(self, name: str) -> StepPlan:
         """Return one step's placement; KeyError where the plan has no such step."""
@@ -221,6 +234,7 @@ class Plan:
             "deadline_s": self.deadline_s,
             "estimate": {"seconds": self.seconds, "usd": decimal_text(self.usd)},
             "steps": [step.to_json() for step in self.steps],
+            "shared_items": [line.to_json() for line in self.shared_items],
             "other_items": [item.to_json() for item in self.other_items],
             "alternatives": [each.to_json() for each in self.alternatives],
             "books": [
@@ -239,6 +253,7 @@ class Plan:
             data["deadline_s"],
             data["estimate"]["seconds"],
             tuple(StepPlan.from_json(step) for step in data["steps"]),
+            tuple(SharedCost.from_json(line) for line in data["shared_items"]),
             tuple(Item.from_json(item) for item in data["other_items"]),
             tuple(Alternative.from_json(each) for each in data["alternatives"]),
             tuple(BookStamp(**book) for book in data["books"]),

@@ -4,12 +4,14 @@ It lists every feasible platform and size of every step (`placement.model`), sea
 combinations (`placement.search`), and writes down why every other platform lost.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from placement.account import decimal_text, total
 from placement.books import PlatformBook, PriceBook, default_books
+from placement.cluster_cost import SharedCost, up_anyway_usd
 from placement.errors import UserError
 from placement.load import Load, loads
 from placement.model import Candidate, Model, Options
@@ -19,8 +21,9 @@ from placement.search import Answer, Choice, Problem, search, timetable
 from placement.situation import Situation
 from placement.workflow import PLATFORMS, Objective, Platform, Step, Workflow
 
-# The search counts whole picodollars: exact, for items are kept to 12 decimals.
-_USD_DECIMALS = 12
+# The search counts in 10^-18 dollars: exact, since prices per second are kept to 15 decimals.
+_USD_DECIMALS = 18
+_MS_PER_S = 1000
 # Placements of a step that the search may try: some tenths of a second. The other policies,
 # which are only for comparison, get a fifth of it each.
 _BUDGET = 20_000
@@ -66,6 +69,7 @@ def plan(
         deadline_s=task.deadline_s,
         seconds=solution.answer.makespan_ms / 1000,
         steps=_step_plans(task, rules, solution),
+        shared_items=_shared(task, solution),
         other_items=model.run_items(len(workflow.steps)),
         alternatives=_alternatives(task, rules),
         books=(prices.stamp, platforms.stamp),
@@ -158,18 +162,39 @@ def _solve(task: _Task, rules: _Rules, budget: int) -> _Solution:
     problem = _problem(task, candidates)
     deadline_ms = None if task.deadline_s is None else round(task.deadline_s * 1000)
     answer = search(problem, task.objective, deadline_ms, budget)
-    if deadline_ms is not None and answer.makespan_ms > deadline_ms:
-        usd = total(task.model.run_items(len(task.offers))) + Decimal(answer.cost).scaleb(
-            -_USD_DECIMALS
-        )
-        raise InfeasibleError(
-            f"no placement found meets the deadline of {task.deadline_s:g} s; the fastest takes "
-            f"{answer.makespan_ms / 1000:.1f} s and costs ${decimal_text(usd)}."
-        )
     chosen = tuple(
         options[choice.index] for options, choice in zip(candidates, answer.chosen, strict=True)
     )
-    return _Solution(chosen, timetable(problem, answer.chosen), answer)
+    solution = _Solution(chosen, timetable(problem, answer.chosen), answer)
+    if deadline_ms is not None and answer.makespan_ms > deadline_ms:
+        raise InfeasibleError(
+            f"no placement found meets the deadline of {task.deadline_s:g} s; the fastest takes "
+            f"{answer.makespan_ms / 1000:.1f} s and costs "
+            f"${decimal_text(_usd(task, solution, _shared(task, solution)))}."
+        )
+    return solution
+
+
+def _shared(task: _Task, solution: _Solution) -> tuple[SharedCost, ...]:
+    """Return what the clusters cost beside the steps."""
+    cost, run_s = task.model.cluster_cost, solution.answer.makespan_ms / _MS_PER_S
+    held = [
+        (chosen.hold, end_ms / _MS_PER_S)
+        for chosen, (_, end_ms) in zip(solution.chosen, solution.times_ms, strict=True)
+        if chosen.hold is not None
+    ]
+    clusters = task.model.situation.clusters
+    return (
+        *cost.launched(held, run_s),
+        *cost.up_anyway(clusters, [hold for hold, _ in held], run_s),
+    )
+
+
+def _usd(task: _Task, solution: _Solution, shared: tuple[SharedCost, ...]) -> Decimal:
+    """Return the exact cost of a run: its steps, what clusters cost beside them, orchestration."""
+    steps = sum((chosen.estimate.usd for chosen in solution.chosen), Decimal(0))
+    beside = total(line.item for line in shared)
+    return steps + beside + total(task.model.run_items(len(task.offers)))
 
 
 def _problem(task: _Task, candidates: list[tuple[Candidate, ...]]) -> Problem:
@@ -178,20 +203,24 @@ def _problem(task: _Task, candidates: list[tuple[Candidate, ...]]) -> Problem:
     return Problem(
         tuple(tuple(position[name] for name in offer.step.predecessors) for offer in task.offers),
         tuple(
-            tuple(
-                Choice(
-                    i,
-                    round(c.estimate.seconds * 1000),
-                    int(c.estimate.usd.scaleb(_USD_DECIMALS)),
-                    c.resource,
-                    round(c.free_in_s * 1000),
-                )
-                for i, c in enumerate(options)
-            )
+            tuple(_choice(task.model, i, candidate) for i, candidate in enumerate(options))
             for options in candidates
         ),
         round(book.value("run_start_s") * 1000),
         round(book.value("run_end_s") * 1000),
+    )
+
+
+def _choice(model: Model, index: int, candidate: Candidate) -> Choice:
+    hold, cost = candidate.hold, model.cluster_cost
+    return Choice(
+        index,
+        round(candidate.estimate.seconds * _MS_PER_S),
+        int(candidate.usd.scaleb(_USD_DECIMALS)),
+        candidate.resource,
+        round(candidate.free_in_s * _MS_PER_S),
+        0 if hold is None else int(cost.idle_usd_per_s(hold).scaleb(_USD_DECIMALS)) // _MS_PER_S,
+        0 if hold is None else math.ceil(cost.least_idle_s(hold) * _MS_PER_S),
     )
 
 
@@ -210,14 +239,13 @@ def _alternatives(task: _Task, rules: _Rules) -> tuple[Alternative, ...]:
         if other == rules.policy and not rules.fixed:
             continue
         try:
-            answer = _solve(task, _Rules(other, {}), _BUDGET // 5).answer
+            solution = _solve(task, _Rules(other, {}), _BUDGET // 5)
         except InfeasibleError as error:
             found.append(Alternative(other, None, None, str(error)))
         else:
-            usd = total(task.model.run_items(len(task.offers))) + Decimal(answer.cost).scaleb(
-                -_USD_DECIMALS
-            )
-            found.append(Alternative(other, answer.makespan_ms / 1000, usd, None))
+            shared = _shared(task, solution)
+            seconds, usd = solution.answer.makespan_ms / 1000, _usd(task, solution, shared)
+            found.append(Alternative(other, seconds, usd, None, up_anyway_usd(shared)))
     return tuple(found)
 
 
@@ -249,7 +277,7 @@ def _step_plans(task: _Task, rules: _Rules, solution: _Solution) -> tuple[StepPl
 
 
 def _order(objective: Objective, candidate: Candidate) -> tuple[Decimal, Decimal]:
-    usd, seconds = candidate.estimate.usd, Decimal(str(candidate.estimate.seconds))
+    usd, seconds = candidate.usd, Decimal(str(candidate.estimate.seconds))
     return (usd, seconds) if objective == "cost" else (seconds, usd)
 
 
@@ -294,13 +322,15 @@ def _rejected(
 
 def _comparison(objective: Objective, chosen: Candidate, other: Candidate) -> str:
     money, time = _money_words(chosen, other), _time_words(chosen, other)
-    launch = " with a node to launch" if other.part.size.get("start") == "launch" else ""
+    launch = ""
+    if other.launch_items:
+        launch = f", ${total(other.launch_items):.6f} of it for launching nodes"
     words = f"{money} and {time}" if objective == "cost" else f"{time} and {money}"
     return words + launch
 
 
 def _money_words(chosen: Candidate, other: Candidate) -> str:
-    difference = other.estimate.usd - chosen.estimate.usd
+    difference = other.usd - chosen.usd
     if not difference:
         return "the same cost"
     return f"${abs(difference):.6f} {'more' if difference > 0 else 'less'}"

@@ -1,18 +1,22 @@
 """Choose one option per step: best first guesses by descent, then branch and bound.
 
-Notation: step i of n in topological order takes option o_i with duration d (ms), cost c
-(picodollars) and resource r. Its end is
+Notation: step i of n in topological order takes option o_i with duration d (ms), cost c, resource r
+and, where it launches nodes, their cost u per ms that they stay up after it, for at least l ms (all
+costs in 10^-18 USD). Its end is
 
     e_i = max(start, ends of its predecessors, free time of r) + d
 
 where a resource ("" excepted) serves its steps one after another in topological order. Makespan
-M = max e_i + closing time, cost C = sum c. Objective: least (C, M) under cost, with M <= deadline
-where there is one, or least (M, C) under time; ties go to the earlier options.
+M = max e_i + closing time, cost C = sum of c + u * max(M - e_i, l). Objective: least (C, M) under
+cost, with M <= deadline where there is one, or least (M, C) under time; ties go to the earlier
+options.
 
-M never falls when a duration grows, so an option that is dominated in duration and cost on the
-same resource is never needed, and max over placed steps of e_i plus the shortest way to the end
-bounds M from below. Worst case exponential in n: `budget` ends it, and the answer then says that it
-is not proven. All numbers are integers, so nothing depends on the order of additions.
+M never falls when a duration grows, so max over placed steps of e_i plus the shortest way to the
+end bounds M from below, and with it C. Where no option launches nodes, one that is dominated in
+duration and cost on the same resource is never needed. Where one does, a step that ends sooner can
+lengthen the idle time of another's nodes, so only options of equal duration dominate. Worst case
+exponential in n: `budget` ends it, and the answer then says that it is not proven. All numbers are
+integers, so nothing depends on the order of additions.
 """
 
 from collections.abc import Sequence
@@ -30,6 +34,8 @@ class Choice:
     cost: int
     resource: str
     free_ms: int
+    idle_cost_per_ms: int = 0
+    least_idle_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,10 @@ def search(problem: Problem, objective: Objective, deadline_ms: int | None, budg
 
     With a deadline that the fastest answer found misses, that one is returned.
     """
+    launching = any(choice.idle_cost_per_ms for choices in problem.choices for choice in choices)
     pruned = Problem(
         problem.predecessors,
-        tuple(_undominated(choices) for choices in problem.choices),
+        tuple(_undominated(choices, launching=launching) for choices in problem.choices),
         problem.start_ms,
         problem.closing_ms,
     )
@@ -101,20 +108,35 @@ class _Goal:
 def _answer(problem: Problem, chosen: Sequence[Choice], *, proven: bool = False) -> Answer:
     ends = [end for _, end in timetable(problem, chosen)]
     makespan_ms = max(ends, default=problem.start_ms) + problem.closing_ms
-    return Answer(tuple(chosen), makespan_ms, sum(choice.cost for choice in chosen), proven)
+    cost = sum(
+        choice.cost + choice.idle_cost_per_ms * max(makespan_ms - end, choice.least_idle_ms)
+        for choice, end in zip(chosen, ends, strict=True)
+    )
+    return Answer(tuple(chosen), makespan_ms, cost, proven)
 
 
 def _rank(goal: _Goal, answer: Answer) -> tuple[tuple[int, int, int], list[int]]:
     return goal.key(answer.makespan_ms, answer.cost), [c.index for c in answer.chosen]
 
 
-def _undominated(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
-    """Leave out what another choice equals or beats in time and cost without using more."""
+def _undominated(choices: tuple[Choice, ...], *, launching: bool) -> tuple[Choice, ...]:
+    """Leave out what another choice equals or beats in time and cost without using more.
+
+    Where nodes are launched, only among choices that take equally long, and wait for the same.
+    """
 
     def beats(one: Choice, other: Choice) -> bool:
         no_more = not one.resource or (
             one.resource == other.resource and one.free_ms <= other.free_ms
         )
+        if launching:
+            alike = (one.duration_ms, one.resource, one.free_ms) == (
+                other.duration_ms,
+                other.resource,
+                other.free_ms,
+            )
+            no_more = alike and one.idle_cost_per_ms <= other.idle_cost_per_ms
+            no_more &= one.least_idle_ms <= other.least_idle_ms
         left, right = (one.duration_ms, one.cost), (other.duration_ms, other.cost)
         no_worse = left[0] <= right[0] and left[1] <= right[1]
         return no_more and no_worse and (left != right or one.index < other.index)
@@ -159,6 +181,8 @@ def _branch_and_bound(problem: Problem, goal: _Goal, best: Answer, budget: int) 
     free: dict[str, int] = {}
     undo: list[tuple[str, int | None]] = [("", None)] * n
     bounds, costs = [problem.start_ms] + [0] * n, [0] * (n + 1)
+    # Idle nodes cost slopes * makespan - offsets, of the steps placed so far.
+    slopes, offsets = [0] * (n + 1), [0] * (n + 1)
     chosen = [choices[0] for choices in problem.choices]
     i = placements = 0
     while i >= 0:
@@ -178,7 +202,11 @@ def _branch_and_bound(problem: Problem, goal: _Goal, best: Answer, budget: int) 
             end = begin + choice.duration_ms
             bounds[i + 1] = max(bounds[i], end + tails[i])
             costs[i + 1] = costs[i] + choice.cost
-            lowest = goal.key(bounds[i + 1] + problem.closing_ms, costs[i + 1] + cheapest[i + 1])
+            slopes[i + 1] = slopes[i] + choice.idle_cost_per_ms
+            offsets[i + 1] = offsets[i] + choice.idle_cost_per_ms * end
+            soonest_ms = bounds[i + 1] + problem.closing_ms
+            idle = slopes[i + 1] * soonest_ms - offsets[i + 1]
+            lowest = goal.key(soonest_ms, costs[i + 1] + idle + cheapest[i + 1])
             if lowest <= goal.key(best.makespan_ms, best.cost):
                 ends[i] = end
                 undo[i] = (choice.resource, before)

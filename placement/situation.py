@@ -13,6 +13,7 @@ class ClusterState:
     `warm_nodes` are up; up to `max_nodes` may be up in all. A step runs `slots_per_node` worker
     processes or ranks on a node. Where the warm nodes are not `idle`, they are free after
     `busy_for_s` seconds; None: nobody knows, and the platform book's assumption is taken.
+    `head_type` is None where the head is one of the nodes, or nobody has said what it is.
     """
 
     platform: Platform
@@ -22,6 +23,7 @@ class ClusterState:
     max_nodes: int
     idle: bool = True
     busy_for_s: float | None = None
+    head_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

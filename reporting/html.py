@@ -8,10 +8,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reporting.report import Amount, Item, Report, Step, shared_estimate_usd, shared_usd
+from reporting.beside import beside, cluster_rows
+from reporting.report import Amount, Item, Report, Step
 from reporting.text import (
     book_texts,
     change_text,
+    chosen_by_usd,
     comparisons,
     headline,
     judgement,
@@ -23,6 +25,7 @@ from reporting.text import (
     score_text,
     seconds_text,
     size_text,
+    up_anyway_text,
     usd_text,
 )
 from reporting.timeline import HEIGHT, HEIGHTS, WORDS, timeline
@@ -66,8 +69,9 @@ class PairRow:
 def render(report: Report) -> str:
     """Write the page. Everything that comes from the report is escaped."""
     groups = [ItemGroup(step.step, step.items, step.measured.usd) for step in report.steps]
-    shared = (*report.shared_items, *report.other_items)
-    groups.append(ItemGroup("Shared and idle", shared, shared_usd(report)))
+    sums = beside(report)
+    groups.append(ItemGroup("Clusters beside the steps", report.shared_items, sums.clusters_usd))
+    groups.append(ItemGroup("Orchestration", report.other_items, sums.orchestration_usd))
     decimals, rounded = _item_decimals(groups)
     return (
         environment()
@@ -78,8 +82,10 @@ def render(report: Report) -> str:
             judgement=judgement(report),
             decimals=run_decimals(report),
             task_count=sum(step.tasks for step in report.steps),
-            shared_usd=shared_usd(report),
-            shared_estimate_usd=shared_estimate_usd(report),
+            beside=sums,
+            cluster_rows=cluster_rows(report),
+            up_anyway=up_anyway_text(report),
+            chosen_by_usd=chosen_by_usd(report),
             groups=[group for group in groups if group.items],
             item_decimals=decimals,
             items_rounded=rounded,

@@ -116,6 +116,18 @@ class SharedItem(Item):
     split: tuple[SplitUsd, ...]
 
 
+class SharedEstimate(Item):
+    """What a cluster was estimated to cost beside the steps.
+
+    `up_anyway`: a warm node's idle time, or a head; it is in the run's account, and no reason for
+    any placement.
+    """
+
+    kind: Literal["idle", "boot", "head", "disk"]
+    platform: Platform
+    up_anyway: bool
+
+
 class Book(_Part):
     """A book of facts that the figures come from; a region where prices depend on one."""
 
@@ -220,11 +232,15 @@ class Step(_Part):
 
 
 class OtherPlan(_Part):
-    """The estimate of the same run under another policy."""
+    """The estimate of the same run under another policy.
+
+    `up_anyway_usd` is the part of `usd` that is no reason for any placement.
+    """
 
     policy: Name
     seconds: Seconds
     usd: Usd
+    up_anyway_usd: Usd = Decimal(0)
 
 
 class NoPlan(_Part):
@@ -261,6 +277,7 @@ class Report(_Part):
     policy: Name
     objective: Name
     estimate: Amount | None
+    estimated_shared_items: tuple[SharedEstimate, ...] = ()
     measured: Amount
     steps: tuple[Step, ...]
     shared_items: tuple[SharedItem, ...] = ()
@@ -315,8 +332,10 @@ def check_totals(report: Report) -> None:
     for line in report.shared_items:
         _check_sum(f'split of "{line.what}"', line.usd, [part.usd for part in line.split])
     _check_items("other items", report.other_items)
-    parts = [step.measured.usd for step in report.steps]
-    _check_sum("run", report.measured.usd, [*parts, shared_usd(report)])
+    _check_items("estimated shared items", report.estimated_shared_items)
+    usd = [line.usd for line in (*report.shared_items, *report.other_items)]
+    usd += [step.measured.usd for step in report.steps]
+    _check_sum("run", report.measured.usd, usd)
 
 
 def _check_step(step: Step) -> None:
@@ -330,24 +349,6 @@ def _check_step(step: Step) -> None:
     _check_sum(
         f"attempts of {level}", step.measured.usd, [attempt.usd for attempt in step.attempts]
     )
-
-
-def shared_usd(report: Report) -> Decimal:
-    """Sum what was measured outside the steps: shared and idle time, and orchestration."""
-    lines = [*report.shared_items, *report.other_items]
-    return sum((line.usd for line in lines), Decimal(0))
-
-
-def shared_estimate_usd(report: Report) -> Decimal | None:
-    """Return the run's estimate less its steps' estimates; None where one of them is missing.
-
-    Below zero where steps share what each was estimated to pay for alone.
-    """
-    estimates = [step.estimate for step in report.steps]
-    known = [estimate.usd for estimate in estimates if estimate is not None]
-    if report.estimate is None or len(known) < len(estimates):
-        return None
-    return report.estimate.usd - sum(known, Decimal(0))
 
 
 def _check_items(level: str, items: Sequence[Item]) -> None:

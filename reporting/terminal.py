@@ -4,11 +4,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reporting.report import Report, shared_estimate_usd, shared_usd
+from reporting.beside import beside, cluster_rows
+from reporting.report import Report
 from reporting.table import titled_table
 from reporting.text import (
     attempt_texts,
     book_texts,
+    chosen_by_usd,
     comparisons,
     headline,
     judgement,
@@ -18,6 +20,7 @@ from reporting.text import (
     run_decimals,
     score_text,
     seconds_text,
+    up_anyway_text,
     usd_text,
 )
 
@@ -28,7 +31,7 @@ def placement_table(report: Report) -> RenderableType:
     stories = attempt_texts(report)
     if stories:
         parts += [*(Text(story) for story in stories), Text()]
-    if report.shared_items or report.not_known:
+    if report.shared_items or report.estimated_shared_items or report.not_known:
         parts += [_shared(report), Text()]
     if report.alternatives:
         parts += [_alternatives(report), Text()]
@@ -57,16 +60,15 @@ def _placements(report: Report) -> Table:
             usd_text(estimate.usd if estimate else None, decimals),
             usd_text(step.measured.usd, decimals),
         )
-    table.add_row(
-        "other",
-        "shared and idle",
-        "",
-        "",
-        "",
-        usd_text(shared_estimate_usd(report), decimals),
-        usd_text(shared_usd(report), decimals),
-        end_section=True,
-    )
+    found = beside(report)
+    rest = [("other", "orchestration", found.orchestration_estimate_usd, found.orchestration_usd)]
+    if report.shared_items or report.estimated_shared_items:
+        clusters = (found.clusters_estimate_usd, found.clusters_usd)
+        rest.insert(0, ("clusters", "beside the steps", *clusters))
+    for name, where, estimate_usd, usd in rest:
+        amounts = (usd_text(estimate_usd, decimals), usd_text(usd, decimals))
+        table.add_row(name, where, "", "", "", *amounts)
+    table.add_section()
     estimate = report.estimate
     table.add_row(
         "whole run",
@@ -84,38 +86,43 @@ def _placements(report: Report) -> Table:
 def _shared(report: Report) -> RenderableType:
     decimals = run_decimals(report)
     table = titled_table("The clusters beside the steps", "line", "platform")
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("split by node-seconds", overflow="fold")
-    for line in report.shared_items:
-        split = [f"{plain(part.step)} {usd_text(part.usd, decimals)}" for part in line.split]
+    for head in ("cost\nestimate", "cost\nmeasured"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("measured, split\nby node-seconds", overflow="fold")
+    rows = cluster_rows(report)
+    for row in rows:
+        split = [f"{plain(part.step)} {usd_text(part.usd, decimals)}" for part in row.split]
         table.add_row(
-            Text(plain(line.what)),
-            Text(plain(line.platform)),
-            usd_text(line.usd, decimals),
+            Text(plain(row.what)),
+            Text(plain(row.platform)),
+            usd_text(row.estimate_usd, decimals),
+            usd_text(row.measured_usd, decimals),
             Text(", ".join(split)),
         )
     notes = [Text(f"Not known of {plain(sentence)}") for sentence in report.not_known]
-    return Group(*([table] if report.shared_items else []), *notes)
+    said = up_anyway_text(report)
+    return Group(*([table] if rows else []), *([Text(said)] if said else []), *notes)
 
 
 def _alternatives(report: Report) -> RenderableType:
     table = titled_table("The same run placed otherwise (estimates only)", "policy")
-    for head in ("time", "against plan", "cost", "against plan"):
+    for head in ("time", "against\nplan", "cost", "against\nplan", "with what\nis up anyway"):
         table.add_column(head, justify="right", no_wrap=True)
+    decimals = run_decimals(report)
     if report.estimate:
         table.add_row(
             Text(f"{plain(report.policy)} (this plan)"),
             seconds_text(report.estimate.seconds),
             "",
-            usd_text(report.estimate.usd, run_decimals(report)),
+            usd_text(chosen_by_usd(report), decimals),
             "",
+            usd_text(report.estimate.usd, decimals),
             style="bold",
         )
     notes = []
     for other in comparisons(report):
-        table.add_row(
-            Text(other.policy), other.seconds, other.seconds_change, other.usd, other.usd_change
-        )
+        changes = (other.seconds, other.seconds_change, other.usd, other.usd_change)
+        table.add_row(Text(other.policy), *changes, other.whole_usd)
         if other.why_not:
             notes.append(Text(f"No plan under {other.policy}: {other.why_not.rstrip('. ')}."))
     said = judgement(report)

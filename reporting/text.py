@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from reporting.beside import up_anyway_usd
 from reporting.report import NoPlan, OtherPlan, Report, Step
 
 MISSING = "-"
@@ -24,13 +25,17 @@ SCORE_MEANINGS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Another policy's estimate against this plan's estimate; changes in percent, as text."""
+    """Another policy's estimate against this plan's estimate; changes in percent, as text.
+
+    `usd` is what placements are chosen by; `whole_usd` is with what is up anyway.
+    """
 
     policy: str
     seconds: str
     seconds_change: str
     usd: str
     usd_change: str
+    whole_usd: str
     why_not: str | None
 
 
@@ -199,25 +204,63 @@ def headline(report: Report) -> str:
     return f"{name} took {spent}{where}."
 
 
+def chosen_by_usd(report: Report) -> Decimal | None:
+    """Return the estimate that the plan was chosen by: without what is up anyway."""
+    return None if report.estimate is None else report.estimate.usd - up_anyway_usd(report)
+
+
 def judgement(report: Report) -> str | None:
     """How the plan compares with the alternatives, by the estimates; None where none has a plan."""
     others = [other for other in report.alternatives if isinstance(other, OtherPlan)]
-    if not others or report.estimate is None:
+    chosen_by = chosen_by_usd(report)
+    if not others or report.estimate is None or chosen_by is None:
         return None
-    own = (report.estimate.seconds, report.estimate.usd)
+    seconds = report.estimate.seconds
     better = [
-        plain(other.policy)
+        other
         for other in others
-        if other.seconds <= own[0] and other.usd <= own[1] and (other.seconds, other.usd) != own
+        if _beats((other.seconds, other.usd - other.up_anyway_usd), (seconds, chosen_by))
+    ]
+    with_idle = [
+        other
+        for other in others
+        if other not in better
+        and _beats((other.seconds, other.usd), (seconds, report.estimate.usd))
     ]
     if better:
-        return f"By the estimates, {_listed(better)} would have been better."
-    if len(others) == 1:
-        return f"By the estimates, {plain(others[0].policy)} does not beat this plan."
+        said = f"By the estimates, {_policies(better)} would have been better."
+    elif len(others) == 1:
+        said = f"By the estimates, {_policies(others)} does not beat this plan."
+    else:
+        said = (
+            f"By the estimates, none of the {len(others)} other placements "
+            "beats this plan in time and cost together."
+        )
+    if with_idle:
+        said += (
+            f" With what is up anyway charged to the run, {_policies(with_idle)} would have been "
+            "better."
+        )
+    return said
+
+
+def up_anyway_text(report: Report) -> str | None:
+    """Say which figures hold what is up anyway; None where there is no such thing."""
+    if not any(line.up_anyway for line in report.estimated_shared_items):
+        return None
     return (
-        f"By the estimates, none of the {len(others)} other placements "
-        "beats this plan in time and cost together."
+        "Warm nodes and head nodes are up anyway. What they cost beside the steps is in the run's "
+        "figures, estimated and measured alike, but no placement is chosen by it: it would be "
+        "there whatever is placed where, and other runs may use it."
     )
+
+
+def _beats(one: tuple[float, Decimal], other: tuple[float, Decimal]) -> bool:
+    return one[0] <= other[0] and one[1] <= other[1] and one != other
+
+
+def _policies(others: Sequence[OtherPlan]) -> str:
+    return _listed([plain(other.policy) for other in others])
 
 
 def _pair_text(key: str, value: float | str) -> str:
@@ -234,14 +277,18 @@ def _pair_text(key: str, value: float | str) -> str:
 def _comparison(report: Report, other: OtherPlan | NoPlan) -> Comparison:
     policy = plain(other.policy)
     if isinstance(other, NoPlan):
-        return Comparison(policy, MISSING, MISSING, MISSING, MISSING, plain(other.why_not))
+        nothing = (MISSING,) * 5
+        return Comparison(policy, *nothing, plain(other.why_not))
     own = report.estimate
+    own_usd = chosen_by_usd(report)
+    usd = other.usd - other.up_anyway_usd
     return Comparison(
         policy,
         seconds_text(other.seconds),
         change_text(other.seconds, own.seconds) if own else MISSING,
+        usd_text(usd, run_decimals(report)),
+        change_text(usd, own_usd) if own_usd is not None else MISSING,
         usd_text(other.usd, run_decimals(report)),
-        change_text(other.usd, own.usd) if own else MISSING,
         None,
     )
 

@@ -10,7 +10,14 @@ from placement.account.dynamodb import (
     read_units,
     write_units,
 )
-from placement.account.ec2 import SpotPrice, gp3_item, gp3_items, instance_items, spot_items
+from placement.account.ec2 import (
+    SpotPrice,
+    gp3_item,
+    gp3_items,
+    instance_items,
+    node_item,
+    spot_items,
+)
 from placement.account.eventbridge import billed_events, event_items
 from placement.account.fsx import fsx_items
 from placement.account.items import (
@@ -20,6 +27,7 @@ from placement.account.items import (
     Month,
     decimal_text,
     item,
+    merge_items,
     tiered_items,
     total,
 )
@@ -57,7 +65,9 @@ __all__ = [
     "lambda_items",
     "ledger_items",
     "logs_items",
+    "merge_items",
     "nat_items",
+    "node_item",
     "read_units",
     "s3_request_items",
     "s3_storage_items",

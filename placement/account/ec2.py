@@ -46,10 +46,20 @@ def instance_items(
     if launched:
         each_s = max(each_s, prices.rule("instance_minimum_s"))
     hourly = prices.instance_usd_per_hour(instance_type)
-    lines = [_node_item(f"{instance_type} nodes", each_s * nodes, hourly)]
+    lines = [_node_line(f"{instance_type} nodes", each_s * nodes, hourly)]
     if launched:
         lines.append(gp3_item(prices, each_s * nodes * Decimal(str(disk_gb))))
     return nonzero(lines)
+
+
+def node_item(prices: PriceBook, what: str, instance_type: str, node_s: Decimal) -> Item:
+    """Return node-seconds of an instance type as an item of that name.
+
+    Raises:
+        UserError: the book lacks the type's price, which is named.
+
+    """
+    return _node_line(what, node_s, prices.instance_usd_per_hour(instance_type))
 
 
 def spot_items(
@@ -76,7 +86,7 @@ def spot_items(
     hourly = Decimal(0) if free else price.usd_per_hour
     return nonzero(
         (
-            _node_item(name, each_s * nodes, hourly),
+            _node_line(name, each_s * nodes, hourly),
             gp3_item(prices, each_s * nodes * Decimal(str(disk_gb))),
         )
     )
@@ -115,7 +125,7 @@ def gp3_items(
     return nonzero(lines)
 
 
-def _node_item(what: str, node_s: Decimal, usd_per_hour: Decimal) -> Item:
+def _node_line(what: str, node_s: Decimal, usd_per_hour: Decimal) -> Item:
     return item(what, node_s, "node-s", usd_per_hour / _SECONDS_PER_HOUR)
 
 

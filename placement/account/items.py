@@ -129,6 +129,21 @@ def total(items: Iterable[Item]) -> Decimal:
     return sum((each.usd for each in items), Decimal(0))
 
 
+def merge_items(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Return the items with those of one name and price put together, in order of appearance.
+
+    The sum of the amounts is kept: an amount is added up, not computed anew.
+    """
+    merged: dict[tuple[str, str, Decimal], Item] = {}
+    for one in items:
+        before = merged.get((one.what, one.unit, one.unit_usd))
+        if before is not None:
+            both = (before.quantity + one.quantity, one.unit, one.unit_usd, before.usd + one.usd)
+            one = Item(one.what, *both)  # noqa: PLW2901  (the sum takes the item's place)
+        merged[one.what, one.unit, one.unit_usd] = one
+    return tuple(merged.values())
+
+
 def nonzero(items: Iterable[Item]) -> tuple[Item, ...]:
     """Return the items of which there is something."""
     return tuple(each for each in items if each.quantity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from reporting.comparing.activity import (
     BUCKETS,
@@ -70,7 +70,7 @@ def outcome_of_report(report: Report, name: str = "") -> Outcome:
         policy=report.policy,
         goal=report.objective,
         makespan_s=report.makespan_s,
-        lines=tuple(_merged(lines)),
+        lines=tuple(lines),
         steps=tuple(_step(step) for step in report.steps),
         tells_idle=bool(report.shared_items),
         books=tuple(Book(book.name, book.date, book.region) for book in report.books),
@@ -140,18 +140,6 @@ def _line(step: str | None, kind: Kind, service: str, item: Item) -> Line:
     return Line(step, kind, service, item.what, item.quantity, item.unit, item.unit_usd, item.usd)
 
 
-def _merged(lines: Iterable[Line]) -> Iterator[Line]:
-    """Put together what differs in amounts only, as several attempts leave it."""
-    found: dict[tuple[object, ...], Line] = {}
-    for line in lines:
-        key = (line.step, line.kind, line.service, line.what, line.unit, line.unit_usd)
-        before = found.get(key)
-        if before is not None:
-            line = Line(  # noqa: PLW2901  (the sum takes the line's place)
-                *key[:4], before.quantity + line.quantity, *key[4:], before.usd + line.usd
-            )
-        found[key] = line
-    yield from found.values()
 
 
 def _activity(report: Report) -> Activity | None:

@@ -12,10 +12,9 @@ from control.attempt_record import Attempt
 from control.attempts import find_attempt, queue_attempt, settle_attempt, settle_part
 from control.calls import calls_of, failure_on_record
 from control.charges import cluster_part_items, lambda_part_items
-from control.reporting import merge_items
 from control.stack import Stack
 from control.timelines import call_events, intervals_of, read_timeline, timeline_of
-from placement.account import Item, item, total
+from placement.account import Item, item, merge_items, total
 from placement.books import default_books
 from placement.node_time import node_seconds
 from runtime.cluster_log import ClusterLog

@@ -283,13 +283,19 @@ def test_time_and_cost_on_a_warm_ray_node_follow_by_hand() -> None:
     }
 
 
-def test_a_launched_node_costs_its_launch_its_minute_and_its_disk() -> None:
+def test_a_launched_node_costs_its_boot_and_its_disk_beside_the_step() -> None:
     found = options(STEP, 2, platform="ray", clusters=[RAY])
     candidate = at(found, start="launch", nodes=1)
-    assert candidate.estimate.startup_s == 30 + 20 + 4 + 2  # boot, set-up, job, fresh caches
-    node_s = costs(candidate)["c7i.large nodes"]
-    assert node_s == 60  # 56 s of start, 2 s of work: less than the minute
-    assert costs(candidate)["EBS gp3 disks"] == 60 * 50
+    estimate = candidate.estimate
+    assert estimate.startup_s == 30 + 20 + 4 + 2  # boot, set-up, job, fresh caches
+    job_s = Decimal(str(round(4 + 2 + estimate.transfer_s + estimate.compute_s, 3)))
+    assert costs(candidate)["c7i.large nodes"] == pytest.approx(job_s, abs=Decimal("1e-3"))
+    beside = {item.what: item.quantity for item in candidate.launch_items}
+    assert beside == {
+        "booting c7i.large nodes": 50,
+        "EBS gp3 disks": pytest.approx(50 * (50 + job_s), abs=Decimal("0.05")),
+    }
+    assert candidate.usd == estimate.usd + sum(item.usd for item in candidate.launch_items)
     assert {c.part.size["nodes"] for c in found.candidates if c.part.size["start"] == "launch"} == {
         1,
         2,

@@ -106,7 +106,7 @@ def many(steps: int, workers: int, events: int) -> Data:
 def hostile(value: Any) -> Any:
     """Every free text of a report replaced by something that wants out."""
     if isinstance(value, dict):
-        kept = {"status", "outcome", "kind", "usd", "unit_usd", "quantity"}
+        kept = {"status", "outcome", "kind", "usd", "unit_usd", "up_anyway_usd", "quantity"}
         return {
             (HOSTILE if isinstance(inner, int | float) and key.startswith("reads") else key): (
                 inner

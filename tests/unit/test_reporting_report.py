@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 import reporting.report
 from placement.errors import UserError
+from reporting.beside import beside, cluster_rows, up_anyway_usd
 from reporting.report import (
     TotalsError,
     check_totals,
     parse_report,
     schema_text,
-    shared_estimate_usd,
-    shared_usd,
 )
 
 SAMPLE = Path(__file__).parent / "golden" / "report.json"
@@ -188,7 +187,7 @@ def test_exact_sums_of_any_items_pass(
 ) -> None:
     report = parse_report(with_items(groups, shared))
     check_totals(report)
-    assert shared_usd(report) == sum((q * u for q, u in shared), Decimal(0))
+    assert beside(report).orchestration_usd == sum((q * u for q, u in shared), Decimal(0))
 
 
 @given(
@@ -212,12 +211,34 @@ def test_any_step_or_run_total_that_is_off_fails(
     assert raised.value.level == level
 
 
-def test_the_shared_estimate_is_what_the_steps_leave_over() -> None:
-    assert shared_estimate_usd(parse_report(sample())) == Decimal("0.003634")
+def test_what_steps_and_clusters_leave_of_the_estimate_is_orchestration() -> None:
+    found = beside(parse_report(sample()))
+    booting, idle, head = Decimal("0.00059496"), Decimal("0.0014874"), Decimal("0.001105634")
+    assert found.clusters_estimate_usd == booting + idle + head
+    assert found.orchestration_estimate_usd == Decimal("0.003634") - (booting + idle + head)
+    assert found.clusters_usd == Decimal("0.001884040") + Decimal("0.001512190")
+    assert up_anyway_usd(parse_report(sample())) == idle + head
 
 
 @pytest.mark.parametrize("path", ["estimate", "steps.1.estimate"])
-def test_without_an_estimate_there_is_no_shared_estimate(path: str) -> None:
+def test_without_an_estimate_there_is_none_of_orchestration(path: str) -> None:
     data = sample()
     set_path(path, None)(data)
-    assert shared_estimate_usd(parse_report(data)) is None
+    assert beside(parse_report(data)).orchestration_estimate_usd is None
+
+
+def test_a_report_that_estimated_nothing_of_its_clusters_claims_no_zero() -> None:
+    data = sample() | {"estimated_shared_items": []}
+    assert beside(parse_report(data)).clusters_estimate_usd is None
+    assert (
+        beside(parse_report(data | {"shared_items": []})).clusters_estimate_usd
+        == Decimal("0.001884040") * 0
+    )
+
+
+def test_a_line_is_shown_once_with_its_estimate_and_what_was_measured() -> None:
+    rows = {row.what: row for row in cluster_rows(parse_report(sample()))}
+    assert list(rows) == ["Ray head node, idle", "Cluster head node", "booting c7i.xlarge nodes"]
+    assert rows["Ray head node, idle"].estimate_usd == Decimal("0.0014874")
+    assert rows["Ray head node, idle"].measured_usd == Decimal("0.001884040")
+    assert rows["booting c7i.xlarge nodes"].measured_usd is None

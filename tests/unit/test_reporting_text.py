@@ -21,6 +21,7 @@ from reporting.text import (
     score_text,
     seconds_text,
     size_text,
+    up_anyway_text,
     usd_text,
 )
 
@@ -169,6 +170,7 @@ def test_a_tiny_cost_keeps_its_digits_in_the_headline() -> None:
 def test_alternatives_are_compared_with_the_estimate_not_with_what_was_measured() -> None:
     report = sample(
         estimate={"seconds": 10, "usd": "1"},
+        estimated_shared_items=[],
         measured={"seconds": 99, "usd": "99"},
         alternatives=[{"policy": "heft", "seconds": 5, "usd": "3"}],
     )
@@ -197,8 +199,35 @@ def test_the_judgement_admits_a_better_alternative(
         {"policy": f"heft{index}", "seconds": seconds, "usd": usd}
         for index, (seconds, usd) in enumerate(others)
     ]
-    report = sample(estimate={"seconds": 10, "usd": "1"}, alternatives=alternatives)
+    report = sample(
+        estimate={"seconds": 10, "usd": "1"}, estimated_shared_items=[], alternatives=alternatives
+    )
     assert said in (judgement(report) or "")
+
+
+def warm_idle(usd: str) -> dict[str, object]:
+    line = {"what": "idle nodes", "quantity": 1, "unit": "node-s", "unit_usd": usd, "usd": usd}
+    return line | {"kind": "idle", "platform": "hpc", "up_anyway": True}
+
+
+def test_what_is_up_anyway_is_told_and_does_not_make_a_plan_lose() -> None:
+    """The plan costs 3 with 2 of idle time; the other one 2.5 with 1 of it."""
+    other = {"policy": "all-hpc", "seconds": 10, "usd": "2.5", "up_anyway_usd": "1"}
+    report = sample(
+        estimate={"seconds": 10, "usd": "3"},
+        estimated_shared_items=[warm_idle("2")],
+        alternatives=[other],
+    )
+    (only,) = comparisons(report)
+    assert (only.usd, only.usd_change, only.whole_usd) == ("$1.5000", "+50 %", "$2.5000")
+    said = judgement(report) or ""
+    assert "all-hpc does not beat this plan" in said
+    assert "With what is up anyway charged to the run, all-hpc would have been better." in said
+    assert "no placement is chosen by it" in (up_anyway_text(report) or "")
+
+
+def test_without_warm_nodes_nothing_is_said_of_them() -> None:
+    assert up_anyway_text(sample(estimated_shared_items=[])) is None
 
 
 def test_without_estimates_there_is_no_judgement_and_no_change() -> None:
