@@ -103,7 +103,8 @@ def _run_fields(stack: Stack, upload: Upload) -> dict[str, Any]:
             f"The names of the {len(upload.files)} files take {names} bytes, more than a run can "
             f"record ({MAX_NAMES_BYTES}); upload fewer files, or shorter names."
         )
-    return {"inputs": inputs, "options": upload.options}
+    kind = "probe" if "probe" in upload.options else "run"
+    return {"inputs": inputs, "options": upload.options, "kind": kind}
 
 
 def _record(

@@ -10,8 +10,10 @@ from typing import Any
 
 from control.attempt_record import Attempt
 from control.attempts import queue_attempt
+from control.budget import check_budget
 from control.catalogue import load_workflow
 from control.stack import Stack
+from placement.probe import spread
 from placement.workflow import InputRef, Step
 from runtime.batch import Batch
 from runtime.clock import now_s
@@ -27,6 +29,26 @@ class TaskList:
     input_bytes: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What a probe does of a step: so many shards, the same on each of its places."""
+
+    shards: int
+    places: int
+
+    def inputs(self, shards: Sequence[Any]) -> list[list[Any]]:
+        """Return the inputs of all tasks, one place's after another's."""
+        chosen = spread([int(size) for _, size in shards], self.shards)
+        return [[shards[index]] for index in chosen] * self.places
+
+    def shares(self, remaining: Sequence[int], count: int) -> list[list[int]]:
+        """Return the remaining of `count` tasks by the place that they are to measure."""
+        each = count // self.places
+        return [
+            [task for task in remaining if task // each == place] for place in range(self.places)
+        ]
+
+
 def place(stack: Stack, run: str, step_name: str, attempt: int) -> dict[str, Any]:
     """Write what one attempt of a step is to do; return its parts for the state machine.
 
@@ -36,13 +58,21 @@ def place(stack: Stack, run: str, step_name: str, attempt: int) -> dict[str, Any
     run_item = stack.ledger.get(f"run#{run}", "run") or {}
     step = load_workflow(run_item["workflow"]).step(step_name)
     keys = StepKeys(run, step_name)
-    tasks = _write_tasks(stack, step, keys, run_item)
+    parts, books = item["placements"][attempt - 1], item.get("books", [])
+    probe = run_item.get("options", {}).get("probe")
+    sample = None if probe is None else Sample(int(probe["shards"]), len(parts))
+    if sample is not None:
+        check_budget(stack, run_item, step_name)
+    tasks = _write_tasks(stack, step, keys, run_item, sample)
     remaining = _remaining(stack, keys, len(tasks.input_bytes), attempt)
     count = len(tasks.input_bytes)
     started = {"attempt": attempt, "status": "running", "tasks": count, "started_s": now_s()}
+    if sample is None:
+        shares = divide(remaining, tasks.input_bytes, [float(part["share"]) for part in parts])
+    else:
+        shares = sample.shares(remaining, count)
+        started["places"] = sample.places
     stack.ledger.set(f"run#{run}", f"step#{step_name}", started)
-    parts, books = item["placements"][attempt - 1], item.get("books", [])
-    shares = divide(remaining, tasks.input_bytes, [float(part["share"]) for part in parts])
     placed = [
         _write_part(
             stack,
@@ -57,14 +87,16 @@ def place(stack: Stack, run: str, step_name: str, attempt: int) -> dict[str, Any
     return {"parts": placed}
 
 
-def _write_tasks(stack: Stack, step: Step, keys: StepKeys, run_item: dict[str, Any]) -> TaskList:
+def _write_tasks(
+    stack: Stack, step: Step, keys: StepKeys, run_item: dict[str, Any], sample: Sample | None
+) -> TaskList:
     def shards(ref: InputRef) -> list[Any]:
         if ref.source == "upload":
             return list(run_item["inputs"].get(ref.name, []))
         return list(stack.store.get_json(StepKeys(keys.run, ref.name).output)["shards"])
 
     shared = [shard for ref in step.whole for shard in shards(ref)]
-    inputs = [[]] if step.over is None else [[shard] for shard in shards(step.over)]
+    inputs = _inputs(None if step.over is None else shards(step.over), sample)
     lines = [
         json.dumps({"task": number, "inputs": mine}, separators=(",", ":")) + "\n"
         for number, mine in enumerate(inputs)
@@ -78,6 +110,13 @@ def _write_tasks(stack: Stack, step: Step, keys: StepKeys, run_item: dict[str, A
     return TaskList(
         tuple(starts), tuple(whole + sum(int(size) for _, size in mine) for mine in inputs)
     )
+
+
+def _inputs(over: Sequence[Any] | None, sample: Sample | None) -> list[list[Any]]:
+    """Return what each task maps over; a step that maps over nothing has one task."""
+    if over is None:
+        return [[]] * (1 if sample is None else sample.places)
+    return [[shard] for shard in over] if sample is None else sample.inputs(over)
 
 
 def _remaining(stack: Stack, keys: StepKeys, count: int, attempt: int) -> list[int]:
@@ -123,7 +162,8 @@ def divide(
 def batches_of(tasks: Sequence[int], list_of: TaskList, wanted: int) -> list[Batch]:
     """Group tasks into about `wanted` batches of consecutive lines, balanced by input bytes."""
     count = max(1, min(wanted, len(tasks)))
-    groups = divide(tasks, list_of.input_bytes, [1.0] * count)
+    each = [[task] for task in tasks]
+    groups = each if count == len(tasks) else divide(tasks, list_of.input_bytes, [1.0] * count)
     batches: list[Batch] = []
     for group in groups:
         for span in _consecutive(group):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from control.attempt_record import stamp_json
-from control.catalogue import load_workflow
+from control.catalogue import workflow_of
 from control.stack import Stack
 from placement.account import decimal_text
 from placement.plan import Part, Plan, StepPlan
 from placement.planner import plan
+from placement.probe import plan_probe, too_dear
 from placement.situation import ClusterState, Situation
 from placement.workflow import PLATFORMS, Workflow
 from runtime.clock import now_s
@@ -28,7 +31,7 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
 
     """
     run_item = stack.ledger.get(f"run#{run}", "run") or {}
-    workflow = load_workflow(run_item["workflow"])
+    workflow = workflow_of(run_item)
     found = stack.store.find(RunKeys(run).plan)
     made = _make_plan(stack, workflow, run_item) if found is None else Plan.from_json(found)
     if found is None:
@@ -43,14 +46,29 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
 
 def _make_plan(stack: Stack, workflow: Workflow, run_item: dict[str, Any]) -> Plan:
     options = run_item["options"]
+    uploads = {
+        role: tuple(int(size) for _, size in files) for role, files in run_item["inputs"].items()
+    }
+    concurrency = int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"])
+    situation = situation_of(stack, uploads, concurrency)
+    if "probe" in options:
+        return _make_probe(workflow, situation, options["probe"])
     return plan(
         workflow,
-        _situation(stack, run_item),
+        situation,
         policy=options.get("policy", "trivium"),
         objective=options.get("objective"),
         deadline_s=options.get("deadline_s"),
         place=options.get("place"),
     )
+
+
+def _make_probe(workflow: Workflow, situation: Situation, options: dict[str, Any]) -> Plan:
+    budget_usd, shards = Decimal(options["budget_usd"]), int(options["shards"])
+    made = plan_probe(workflow, situation, shards, int(os.environ["TRIVIUM_PARTS_AT_ONCE"]))
+    if made.usd > budget_usd:
+        raise too_dear(made, shards, budget_usd)
+    return made
 
 
 def step_fields(workflow: Workflow, step: StepPlan) -> dict[str, Any]:
@@ -96,16 +114,16 @@ def _estimate(made: Plan) -> dict[str, Any]:
     }
 
 
-def _situation(stack: Stack, run_item: dict[str, Any]) -> Situation:
-    uploads = {
-        role: tuple(int(size) for _, size in files) for role, files in run_item["inputs"].items()
-    }
+def situation_of(
+    stack: Stack, uploads: Mapping[str, tuple[int, ...]], lambda_concurrency: int
+) -> Situation:
+    """Return what a plan is made for: uploads (bytes by role), and the clusters as they are now."""
     clusters = tuple(
         state
         for platform in PLATFORMS
         if (state := cluster_state(stack.ledger.get("cluster", platform), now_s())) is not None
     )
-    return Situation(uploads, clusters, int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"]))
+    return Situation(uploads, clusters, lambda_concurrency)
 
 
 def cluster_state(item: dict[str, Any] | None, at_s: float) -> ClusterState | None:

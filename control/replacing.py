@@ -22,6 +22,8 @@ def replace(
     item = stack.ledger.get(f"run#{run}", f"step#{step}") or {}
     parts = len(item["placements"][attempt - 1])
     error, reason = _what_failed(stack, StepKeys(run, step), attempt, parts, failure)
+    if "refused" in item:
+        error, reason = "UserError", item["refused"]
     hopeless = error == "UserError"
     possible = attempt < len(item["placements"])
     replaced = possible and not hopeless

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from control.attempts import settle_attempt
-from control.catalogue import load_workflow
+from control.catalogue import workflow_of
 from control.placing import read_results
 from control.stack import Stack
 from runtime.clock import now_s
@@ -32,16 +32,25 @@ def settle(stack: Stack, run: str, step: str, attempt: int) -> dict[str, Any]:
         raise IncompleteError(
             f"{missing} of the {item['tasks']} tasks of step {step} ended without a result."
         )
-    shards = [shard for task in sorted(results) for shard in results[task]["outputs"]]
-    counts = merge_counts([results[task]["counts"] for task in sorted(results)])
+    kept = [results[task] for task in once_each(sorted(results), int(item.get("places", 1)))]
+    shards = [shard for result in kept for shard in result["outputs"]]
+    counts = merge_counts([result["counts"] for result in kept])
     stack.store.put_json(keys.output, {"shards": shards, "counts": counts})
     settle_attempt(stack, run, step, attempt, "succeeded", None)
     done = {"status": "done", "ended_s": now_s(), "counts": counts}
     stack.ledger.set(f"run#{run}", f"step#{step}", done)
     run_item = stack.ledger.get(f"run#{run}", "run") or {}
-    successors = load_workflow(run_item["workflow"]).successors(step)
+    successors = workflow_of(run_item).successors(step)
     release_successors(stack.aws, stack.ledger, run, step, list(successors))
     return {"run": run, "tasks": len(results)}
+
+
+def once_each(tasks: list[int], places: int) -> list[int]:
+    """Return the tasks whose outputs count: all, or those of a probe's first place.
+
+    A probe does the same shards on every place, one place's tasks after another's.
+    """
+    return tasks[: len(tasks) // places]
 
 
 def merge_counts(counts: list[dict[str, Any]]) -> dict[str, Any]:

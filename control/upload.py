@@ -6,12 +6,22 @@ import csv
 import io
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from placement.errors import UserError
+from placement.probe import LEAST_SHARDS, MOST_SHARDS
 from runtime.keys import MANIFEST_NAMES, upload_workflow
+
+
+class ProbeOptions(BaseModel):
+    """What a probe may cost, and how many shards of each step it does on every place."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget_usd: str = Field(pattern=r"^[0-9]{1,10}(\.[0-9]{1,30})?$")
+    shards: int = Field(default=MOST_SHARDS, ge=LEAST_SHARDS, le=MOST_SHARDS)
 
 
 class Manifest(BaseModel):
@@ -24,6 +34,14 @@ class Manifest(BaseModel):
     deadline_s: float | None = Field(default=None, gt=0, le=1e9)
     policy: str = "trivium"
     place: dict[str, str] = {}
+    probe: ProbeOptions | None = None
+
+    @model_validator(mode="after")
+    def _probe_places_by_itself(self) -> Self:
+        others = {"objective", "deadline_s", "policy", "place"} & self.model_fields_set
+        if self.probe is not None and others:
+            raise ValueError(f"a probe runs on every place, so it takes no {min(others)}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,8 @@ def _manifest(key: str, value: Any) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{key}: {where}: {first['msg']}; mend it and upload it again.") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{key}: {where}: {said}; mend it and upload it again.") from error
 
 
 def parse_sample_sheet(key: str, content: bytes) -> list[str]:

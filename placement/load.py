@@ -4,7 +4,7 @@ Follows the data through the graph from the sizes of the uploaded files and the 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -12,6 +12,9 @@ from placement.books import PlatformBook
 from placement.workflow import Step, Workflow
 
 BYTES_PER_MB = 1_000_000
+
+# Which of a map's shards, given their sizes, are its tasks: indices in rising order.
+type Choose = Callable[[Sequence[float]], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,20 @@ class Load:
         return BYTES_PER_MB * self.needs.disk_mb_per_mb * (self.largest_mb + self.whole_mb)
 
 
+def _all(sizes: Sequence[float]) -> Sequence[int]:
+    return range(len(sizes))
+
+
 def loads(
-    workflow: Workflow, uploads: Mapping[str, tuple[int, ...]], book: PlatformBook
+    workflow: Workflow,
+    uploads: Mapping[str, tuple[int, ...]],
+    book: PlatformBook,
+    choose: Choose = _all,
 ) -> dict[str, Load]:
     """Return every step's load. `uploads` holds the files' sizes in bytes, by role.
 
-    Outputs are taken to be spread evenly over a step's shards.
+    Outputs are taken to be spread evenly over a step's shards. `choose` says which shards a map
+    takes; what follows reads the outputs of those alone.
     """
     shards: dict[str, list[float]] = {}
     found: dict[str, Load] = {}
@@ -88,6 +99,7 @@ def loads(
             for ref in step.inputs
         }
         over = [] if step.over is None else files[str(step.over)]
+        over = [over[index] for index in choose(over)]
         whole = [size for ref in step.whole for size in files[str(ref)]]
         load = _load(step, over, whole, needs(step, book))
         found[step.name] = load

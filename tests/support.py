@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "TRIVIUM_TABLE": TABLE,
     "TRIVIUM_MACHINE": "laptop",
     "TRIVIUM_LAMBDA_CONCURRENCY": "4",
+    "TRIVIUM_PARTS_AT_ONCE": "1",
     "TRIVIUM_RUN_TASK_FUNCTIONS": '{"1024": "arn:1024", "1769": "arn:1769", "7076": "arn:7076"}',
     "TRIVIUM_STEP_MACHINE": "trivium-step",
     "TRIVIUM_STACK": "trivium",

@@ -18,7 +18,7 @@ from placement.errors import UserError
 from reporting.live import follow
 from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
-from trivium import bill, planning, prices
+from trivium import bill, planning, prices, probing
 from trivium import demo as demonstration
 from trivium.console import AsJson, out, print_json, say, talk
 from trivium.local import stack as local
@@ -37,6 +37,7 @@ app = typer.Typer(
 app.command()(planning.plan)
 app.command()(planning.pareto)
 app.command()(planning.compare)
+app.command()(probing.probe)
 app.command()(bill.bill)
 app.add_typer(prices.app, name="prices")
 
@@ -136,13 +137,13 @@ def runs(
     ledger = Target.choose(stack).stack.ledger
     listed = ledger.query("runs", newest=newest)
     rows = [ledger.get(f"run#{one['run']}", "run") or one for one in listed]
-    fields = ("run", "workflow", "status", "upload", "reason")
-    picked = [{name: row.get(name) for name in fields} for row in rows]
+    fields = ("run", "kind", "workflow", "status", "upload", "reason")
+    picked = [{name: ({"kind": "run"} | row).get(name) for name in fields} for row in rows]
     if as_json:
         out.print_json(json.dumps(picked))
         return
     for row in picked:
-        line = f"{row['run']:<36} {row['status']:<10} {row['upload']}"
+        line = f"{row['run']:<36} {row['kind']:<5} {row['status']:<10} {row['upload']}"
         out.print(line + (f"  {row['reason']}" if row["reason"] else ""), markup=False)
 
 

@@ -21,18 +21,28 @@ def upload(target: Target, workflow: str, files: Sequence[Path], options: Mappin
         UserError: a file is not there, or two have one name.
 
     """
+    check_files(files)
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = f"{UPLOAD_PREFIX}{workflow}/{moment}-{secrets.token_hex(3)}"
+    for path in files:
+        target.stack.store.upload(path, f"{folder}/{path.name}")
+    key = f"{folder}/manifest.json"
+    body = json.dumps({"files": [path.name for path in files], **options}).encode()
+    bucket = target.stack.store.bucket
+    answer = target.stack.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+    return run_id(workflow, bucket, key, answer.get("VersionId", "null"))
+
+
+def check_files(files: Sequence[Path]) -> None:
+    """Refuse files that cannot be one sample.
+
+    Raises:
+        UserError: a file is not there, or two have one name.
+
+    """
     for path in files:
         if not path.is_file():
             raise UserError(f"There is no file {path}.")
     names = [path.name for path in files]
     if len(set(names)) < len(names):
         raise UserError("Two of the files have the same name; rename one of them.")
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    folder = f"{UPLOAD_PREFIX}{workflow}/{moment}-{secrets.token_hex(3)}"
-    for path in files:
-        target.stack.store.upload(path, f"{folder}/{path.name}")
-    key = f"{folder}/manifest.json"
-    body = json.dumps({"files": names, **options}).encode()
-    bucket = target.stack.store.bucket
-    answer = target.stack.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
-    return run_id(workflow, bucket, key, answer.get("VersionId", "null"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from runtime.store import Store
 
 LOOK_EVERY_S = 1.0
 APPEARS_WITHIN_S = 60.0
+NAMED_PARTS = 2
 STATES: dict[str, State] = {
     "waiting": "waiting",
     "running": "running",
@@ -101,7 +102,7 @@ class Watch:
         ended_s = float(item.get("ended_s", now_s()))
         return StepProgress(
             step=item["step"],
-            platform=" + ".join(f"{part['platform']} {size_text(part['size'])}" for part in parts),
+            platform=_where(parts),
             state=state,
             done_tasks=min(done, tasks),
             tasks=tasks,
@@ -128,3 +129,10 @@ class Watch:
             if record is not None:
                 usd += measure(self._stack, record, "running", None)[0].usd
         return usd
+
+
+def _where(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return where a step runs; a probe runs it in more places than a line can name."""
+    if len(parts) > NAMED_PARTS:
+        return f"{len(parts)} places"
+    return " + ".join(f"{part['platform']} {size_text(part['size'])}" for part in parts)

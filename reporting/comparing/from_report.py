@@ -140,8 +140,6 @@ def _line(step: str | None, kind: Kind, service: str, item: Item) -> Line:
     return Line(step, kind, service, item.what, item.quantity, item.unit, item.unit_usd, item.usd)
 
 
-
-
 def _activity(report: Report) -> Activity | None:
     workers = [(step, worker) for step in report.steps for worker in step.workers if worker.events]
     if not workers:

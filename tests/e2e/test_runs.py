@@ -9,11 +9,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from reporting.probing.probe_file import probe_file_json, probe_schema_text
+from reporting.probing.result import MeasuredShard
 from reporting.report import check_totals, parse_report
 from runtime.keys import RunKeys, StepKeys, run_id
 from trivium.local.stack import root
+from trivium.probing import probe_result
 from trivium.target import Target
 from trivium.upload import upload
 
@@ -159,6 +163,29 @@ def test_steps_forced_to_each_platform_give_the_same_bytes(target: Target) -> No
         )
     assert outputs["ray"] == outputs["lambda"]
     assert outputs["hpc"] == outputs["lambda"]
+
+
+def test_a_probe_does_the_same_shards_on_every_place(target: Target, tmp_path: Path) -> None:
+    text = tmp_path / "lines.txt"
+    lines = ["four", "thirteen long", "a", "nearly ten", "seven c"]
+    text.write_text("\n".join(lines))
+    run = upload(target, "line-census", [text], {"probe": {"budget_usd": "5", "shards": 3}})
+    assert wait_for_end(target, run)["kind"] == "probe"
+    result, raw = probe_result(target.stack, run)
+    assert result.report.status == "succeeded", result.report.reason
+    check_totals(result.report)
+    jsonschema.validate(probe_file_json(result, raw), json.loads(probe_schema_text()))
+    for step, sizes in (("lines", [39]), ("lengths", [2, 8, 14]), ("census", [7])):
+        done: dict[str, list[MeasuredShard]] = {}
+        for place in result.places:
+            if place.step == step:
+                done.setdefault(place.name, []).extend(place.shards)
+        lambdas = [f"lambda {size} MB" for size in (1024, 1769, 7076)]
+        assert list(done) == [*lambdas, "ray c7i.large", "hpc c5n.9xlarge"]
+        for name, shards in done.items():
+            assert sorted(shard.input_bytes for shard in shards) == sizes, (step, name)
+    shortest_median_longest = {"1": 1, "7": 1, "13": 1}
+    assert json.loads(only_output(target, run, "census")) == shortest_median_longest
 
 
 def test_a_job_that_is_lost_is_replaced_and_charged(target: Target, tmp_path: Path) -> None:

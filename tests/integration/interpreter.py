@@ -79,7 +79,8 @@ class Interpreter:
     def create(self, machine: str, text: str | None = None, **more: str) -> None:
         """Create a machine from its definition file, or from a text made from it."""
         values = {f"{name}Arn": name for name in ("Admit", "Plan", "Report", *STEP_FUNCTIONS)}
-        values |= {"Bucket": BUCKET, "LambdaConcurrency": "2", "StepsAtOnce": "4"} | more
+        values |= {"Bucket": BUCKET, "LambdaConcurrency": "2", "StepsAtOnce": "4"}
+        values |= {"PartsAtOnce": "4"} | more
         for name in ("RayQueue", "HpcQueue"):
             url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
             values[f"{name}Url"] = self.queues[name] = url
@@ -169,7 +170,9 @@ def without_nesting(text: str) -> str:
 
 
 def _numbers(text: str) -> str:
-    return text.replace("${StepsAtOnce}", "4").replace("${LambdaConcurrency}", "2")
+    for name, value in (("StepsAtOnce", "4"), ("PartsAtOnce", "4"), ("LambdaConcurrency", "2")):
+        text = text.replace(f"${{{name}}}", value)
+    return text
 
 
 class Context:

@@ -70,6 +70,16 @@ def test_an_admitted_run_is_in_the_list_of_runs(stack: Stack) -> None:
     assert listed["sk"].endswith(f"Z#{answer['run']}")
 
 
+def test_an_upload_that_asks_for_a_probe_is_on_record_as_one(stack: Stack) -> None:
+    put(stack, "raw/word-count/sample/a.txt")
+    manifest = '{"files": ["a.txt"], "probe": {"budget_usd": "0.10"}}'
+    item = run_item(stack, admitted(stack, "raw/word-count/sample/manifest.json", manifest))
+    assert (item["kind"], item["status"]) == ("probe", "running")
+    assert item["options"]["probe"] == {"budget_usd": "0.10", "shards": 3}
+    put(stack, "raw/word-count/b.txt")
+    assert run_item(stack, admitted(stack, "raw/word-count/b.txt"))["kind"] == "run"
+
+
 def test_an_event_without_a_version_is_looked_up(stack: Stack) -> None:
     key = "raw/word-count/a.txt"
     version = put(stack, key)

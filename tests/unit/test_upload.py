@@ -120,6 +120,30 @@ def test_json_that_is_no_object_is_refused(content: bytes) -> None:
         read_upload(f"{FOLDER}/manifest.json", lambda: content)
 
 
+def test_a_manifest_may_ask_for_a_probe() -> None:
+    probe = {"budget_usd": "0.5", "shards": 2}
+    assert manifest(files=["a.txt"], probe=probe).options["probe"] == probe
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"policy": "all-ray"}, {"place": {"words": "ray"}}, {"objective": "time"}, {"deadline_s": 9}],
+)
+def test_a_probe_takes_no_wish_of_where_to_run(wrong: dict[str, Any]) -> None:
+    said = f"the whole: a probe runs on every place, so it takes no {min(wrong)}; mend it"
+    with pytest.raises(UserError, match=said):
+        manifest(files=["a.txt"], probe={"budget_usd": "1"}, **wrong)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [{}, {"budget_usd": 0.5}, {"budget_usd": "-1"}, {"budget_usd": "1", "shards": 4}],
+)
+def test_a_probe_needs_a_budget_and_two_or_three_shards(probe: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"manifest\.json: probe\.(budget_usd|shards): .*; mend it"):
+        manifest(files=["a.txt"], probe=probe)
+
+
 def test_a_manifest_may_begin_with_a_byte_order_mark() -> None:
     content = b'\xef\xbb\xbf{"files": ["a.txt"]}'
     assert read_upload(f"{FOLDER}/manifest.json", lambda: content).files == (f"{FOLDER}/a.txt",)

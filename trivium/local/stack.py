@@ -26,6 +26,8 @@ SLOTS = 2
 # Every environment that runs at once is a process with its own cold start on the same few cores.
 LAMBDA_CONCURRENCY = 2
 STEPS_AT_ONCE = 6
+# Platforms share this machine's cores: parts side by side would measure each other.
+PARTS_AT_ONCE = 1
 # Ranks that wait for each other leave the core to what else runs on this machine.
 SHARED_CORES = {"OMPI_MCA_mpi_yield_when_idle": "1"}
 AGENT_TIMEOUT_S = 60.0
@@ -125,6 +127,7 @@ def _start(folder: Path, say: Say) -> LocalStack:
     parameters = {
         "LambdaConcurrency": str(LAMBDA_CONCURRENCY),
         "StepsAtOnce": str(STEPS_AT_ONCE),
+        "PartsAtOnce": str(PARTS_AT_ONCE),
         "Machine": "laptop",
     }
     deployment.deploy(root(), tools, folder / "sam.log", variables, parameters)
