@@ -18,7 +18,7 @@ from placement.books import BookStamp
 from placement.walltime import WallTime
 from runtime.keys import job_name
 
-VERSION = 1
+VERSION = 2
 
 type Json = dict[str, Any]
 type Outcome = Literal["running", "succeeded", "failed", "replaced"]
@@ -37,7 +37,8 @@ class Measured:
     """What an attempt took and cost, and how it ended.
 
     `open` says that settling it again may change the figures: a call has not said yet how it ended,
-    or its nodes were charged whole although other jobs may have run on them.
+    or its nodes were charged whole although other jobs may have run on them. `task_s` is what its
+    calls computed in all, one after another, as far as it was of use.
     """
 
     outcome: Outcome
@@ -45,6 +46,7 @@ class Measured:
     started_s: float
     ended_s: float
     wall: WallTime
+    task_s: float
     calls: int
     calls_without_end: int
     items: tuple[Item, ...]
@@ -168,6 +170,7 @@ def _measured_json(measured: Measured) -> Json:
             "transfer_s": wall.transfer_s,
             "compute_s": wall.compute_s,
         },
+        "task_s": measured.task_s,
         "calls": measured.calls,
         "calls_without_end": measured.calls_without_end,
         "usd": decimal_text(measured.usd),
@@ -184,6 +187,7 @@ def _measured(value: Mapping[str, Any]) -> Measured:
         started_s=float(value["started_s"]),
         ended_s=float(value["ended_s"]),
         wall=WallTime(**{kind: float(seconds) for kind, seconds in value["measured"].items()}),
+        task_s=float(value["task_s"]),
         calls=int(value["calls"]),
         calls_without_end=int(value["calls_without_end"]),
         items=tuple(Item.from_json(one) for one in value["items"]),

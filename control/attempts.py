@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from control.attempt_record import Attempt, Estimated, Measured, Outcome, attempt_sort
-from control.calls import calls_of
+from control.calls import calls_of, task_seconds
 from control.charges import cluster_part_items, lambda_part_items
 from control.stack import Stack
 from control.timelines import intervals_of, timeline_of, write_timeline
@@ -151,6 +151,7 @@ def measure(
         started_s=min([*begun, ended_s]),
         ended_s=ended_s,
         wall=split,
+        task_s=task_seconds(evidence.calls),
         calls=len(evidence.calls),
         calls_without_end=without_end,
         items=_items(prices, record, evidence, ended_s, node_s),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,6 +53,19 @@ def _done_later(call: Json, calls: Sequence[Json]) -> bool:
         and other["started_s"] >= call["started_s"]
         for other in calls
     )
+
+
+def task_seconds(calls: Sequence[Json]) -> float:
+    """Return what calls computed in all, whose tasks are done: they ended well, or ran out of time.
+
+    A call that failed may have done some tasks before; they are left out.
+    """
+    useful = [
+        float(call["compute_s"])
+        for call in calls
+        if call["outcome"] == "succeeded" or call.get("error") == "OutOfTimeError"
+    ]
+    return round(math.fsum(useful), 6)
 
 
 def lambda_calls(calls: Sequence[Json], ended_s: float) -> list[LambdaCall]:

@@ -169,6 +169,7 @@ def build_report(stack: Stack, run_item: Json, steps: Sequence[Json], settled: S
     return {
         "run": run,
         "workflow": run_item["workflow"],
+        "uploads": _upload_bytes(run_item),
         "status": run_item["status"],
         "reason": run_item["reason"],
         "started_at": iso(started_s),
@@ -219,6 +220,7 @@ def _step_row(
         "parts": parts if several else [],
         "size": {} if several else parts[0]["size"],
         "tasks": int(item["tasks"]),
+        "output": _output(stack, keys),
         "attempts": [_attempt_row(one) for one in mine],
         "estimate": {name: planned["estimate"][name] for name in ("seconds", "usd")},
         "measured": _measured(mine) | {"usd": decimal_text(total(items))},
@@ -237,6 +239,20 @@ def _step_row(
     }
 
 
+def _upload_bytes(run_item: Json) -> dict[str, list[int]]:
+    inputs = run_item.get("inputs") or {}
+    return {role: [int(size) for _, size in files] for role, files in inputs.items()}
+
+
+def _output(stack: Stack, keys: StepKeys) -> Json | None:
+    """Return how much a step has left; None where it is not done."""
+    found = stack.store.find(keys.output)
+    if found is None:
+        return None
+    sizes = [int(size) for _, size in found["shards"]]
+    return {"shards": len(sizes), "bytes": sum(sizes)}
+
+
 def _attempt_row(one: Attempt) -> Json:
     measured, estimate = one.settled, one.estimate
     return {
@@ -252,6 +268,7 @@ def _attempt_row(one: Attempt) -> Json:
         "estimate": estimate and {"seconds": estimate.seconds, "usd": decimal_text(estimate.usd)},
         "books": [stamp_json(book) for book in one.books],
         "measured": _kinds(measured.wall),
+        "task_s": measured.task_s,
         "usd": decimal_text(measured.usd),
         "items": [item.to_json() for item in measured.items],
     }

@@ -8,12 +8,15 @@ from decimal import Decimal
 from reporting.text import change_text, usd_text
 
 _DIGITS = 3  # of an amount inside a sentence
+_TIMES = 2  # from so many times on, times are told as multiples
 _SAME = 5e-4  # what would be written as 0.0 %
 
 
 def share_text(value: float) -> str:
-    """Write a share in percent: `0.4 %`, `31 %`, `1,200 %`."""
+    """Write a share in percent: `0.4 %`, `31 %`, `>99 %`, `1,200 %`; only all of it is `100 %`."""
     percent = value * 100
+    if 99.5 <= abs(percent) < 100:  # noqa: PLR2004  (rounded, it would claim to be all)
+        return ">99 %"
     if abs(percent) >= 100:  # noqa: PLR2004  (two digits say how many times as much)
         return f"{float(f'{percent:.1e}'):,.0f} %"
     if 0 < abs(percent) < 0.05:  # noqa: PLR2004  (one decimal would show 0.0)
@@ -41,6 +44,19 @@ def than(value: float | Decimal, base: float | Decimal, less: str, more: str) ->
     return f"{share_text(abs(change))} {less if change < 0 else more}", -1 if change > 0 else 1
 
 
+def faster(value_s: float, base_s: float) -> tuple[str, int]:
+    """Return `31 % faster`, from twice on `2.5 times as fast`, and whether that is better.
+
+    A time that is 85 % shorter is 6.7 times as fast, which nobody reads out of a percentage.
+    """
+    slow, fast = value_s >= _TIMES * base_s > 0, base_s >= _TIMES * value_s > 0
+    if not (slow or fast):
+        return than(value_s, base_s, "faster", "slower")
+    times = value_s / base_s if slow else base_s / value_s
+    shown = f"{times:.2g}" if times < 10 else f"{times:,.0f}"  # noqa: PLR2004
+    return f"{shown} times as {'slow' if slow else 'fast'}", -1 if slow else 1
+
+
 def compared(cost: tuple[str, int], time: tuple[str, int], base: str) -> str:
     """Join two comparisons; each is its words (none: equal) and whether it is better (1, -1)."""
     (dear, cheap), (slow, fast) = cost, time
@@ -49,8 +65,11 @@ def compared(cost: tuple[str, int], time: tuple[str, int], base: str) -> str:
     if not slow:
         return f"{dear} than {base} and as fast"
     if not dear:
-        return f"{slow} than {base} and as cheap"
-    return f"{dear} {'and' if cheap == fast else 'but'} {slow} than {base}"
+        return f"{slow} {'as' if ' times as ' in slow else 'than'} {base} and as cheap"
+    joint = "and" if cheap == fast else "but"
+    if " times as " in slow:
+        return f"{dear} than {base} {joint} {slow}"
+    return f"{dear} {joint} {slow} than {base}"
 
 
 def against_text(value: float | Decimal, base: float | Decimal) -> str:

@@ -48,14 +48,17 @@ def progress_table(steps: Sequence[StepProgress], max_lines: int | None = None) 
     """All steps, in their order, lined up; of too many, the most urgent and a count of the rest."""
     shown, hidden = _most_urgent(steps, max_lines)
     table = Table.grid(padding=(0, 3, 0, 0))
-    for justify in ("left", "left", "left", "right", "right"):
-        table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+    # Where there is no room for all, names and places are cut, never how far a step is.
+    table.add_column()
+    table.add_column()
+    for justify in ("left", "right", "right"):
+        table.add_column(justify=justify, no_wrap=True)
     for step in shown:
         style = STYLES[step.state]
         name, platform, what, elapsed, usd = _cells(step)
         if step.state == "waiting":
             elapsed = usd = ""
-        table.add_row(Text(name), Text(platform), Text(what, style=style), Text(elapsed), Text(usd))
+        table.add_row(_cut(name), _cut(platform), Text(what, style=style), Text(elapsed), Text(usd))
     if hidden:
         table.add_row(Text(f"and {len(hidden)} more", style="dim"), "", Text(_tally(hidden)))
     return table
@@ -95,6 +98,10 @@ class PlainProgress:
             if self._seen.get(step.step) != now:
                 self._seen[step.step] = now
                 self._print_line(progress_line(step, names, platforms))
+
+
+def _cut(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _cells(step: StepProgress) -> tuple[str, str, str, str, str]:

@@ -14,7 +14,7 @@ from placement.engine.clause import Clause, Quantity
 from placement.engine.policies.goal import Infeasible
 from placement.engine.schedule import Schedule
 from placement.engine.steps import Part, moved_steps
-from reporting.change import amount_text, compared, counted, share_text, than
+from reporting.change import amount_text, compared, counted, faster, share_text, than
 from reporting.planned import Asked, Comparison, Planned
 from reporting.text import MISSING, TIMES, plain, seconds_text, usd_text
 
@@ -209,7 +209,7 @@ def comparison_sentence(comparison: Comparison) -> str:
     if isinstance(ours, Infeasible) or isinstance(theirs, Infeasible):
         return f"{_outcome_text(policy, ours)}; {_outcome_text(base, theirs)}."
     cost = than(ours.usd, theirs.usd, "cheaper", "dearer")
-    time = than(ours.makespan_ms, theirs.makespan_ms, "faster", "slower")
+    time = faster(ours.makespan_ms, theirs.makespan_ms)
     moved = moved_steps(ours, theirs)
     steps = counted(moved, "step") if moved else "no step"
     return f"{_policy_name(policy)} is {compared(cost, time, _policy_name(base))}; {steps} moved."

@@ -150,6 +150,7 @@ class Attempt(_Part):
     """One try of one step's part on one platform: `usd` is the sum of its items.
 
     `estimate` is null where the plan has none of this part alone; `books` are what it rests on.
+    `task_s` is what its tasks computed in all, one after another; null in older reports.
     """
 
     attempt: Annotated[int, Field(ge=1)]
@@ -164,6 +165,7 @@ class Attempt(_Part):
     estimate: Amount | None
     books: tuple[Book, ...]
     measured: WallSeconds
+    task_s: Seconds | None = None
     usd: Usd
     items: tuple[Item, ...]
 
@@ -208,14 +210,25 @@ class Rejected(_Part):
     why: Name
 
 
+class Output(_Part):
+    """How much a step left for others: so many shards, of so many bytes in all."""
+
+    shards: Count
+    bytes: Count
+
+
 class Step(_Part):
-    """One step: where it ran, what it took, what it cost, and what else was considered."""
+    """One step: where it ran, what it took, what it cost, and what else was considered.
+
+    `output` is null where it is not done, and in older reports.
+    """
 
     step: Name
     platform: Platform
     parts: tuple[PlacedPart, ...] = ()
     size: Size = {}
     tasks: Count
+    output: Output | None = None
     attempts: tuple[Attempt, ...]
     estimate: Amount | None
     measured: StepMeasured
@@ -269,6 +282,7 @@ class Report(_Part):
 
     run: Name
     workflow: Name
+    uploads: dict[Name, tuple[Count, ...]] = {}
     status: Literal["running", "succeeded", "failed"]
     reason: str | None
     started_at: AwareDatetime

@@ -51,7 +51,17 @@ def settled(
     """Return a record with what it took."""
     reason = None if outcome == "succeeded" else "no more"
     measured = Measured(
-        outcome, reason, started_s, ended_s, wall, 3, 0, tuple(items), BOOK, open=open
+        outcome,
+        reason,
+        started_s,
+        ended_s,
+        wall,
+        wall.compute_s,
+        3,
+        0,
+        tuple(items),
+        BOOK,
+        open=open,
     )
     return replace(attempt, measured=measured, revision=attempt.revision + 1)
 

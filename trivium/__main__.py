@@ -1,5 +1,10 @@
 """`python -m trivium`."""
 
-from trivium.cli import main
+import sys
+
+try:
+    from trivium.cli import main
+except KeyboardInterrupt:  # while it loads, which takes a second
+    sys.exit(130)
 
 main()

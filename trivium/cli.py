@@ -122,7 +122,9 @@ def watch_run(stack: Stack, name: str) -> bool:
 @app.command()
 def watch(name: str, stack: StackName = None) -> None:
     """Follow a run; leave with Ctrl-C and come back at any time."""
-    if not watch_run(Target.choose(stack).stack, name):
+    found = Target.choose(stack).stack
+    Watch(found, name).item()  # a name that nobody knows is told at once, not waited for
+    if not watch_run(found, name):
         raise typer.Exit(1)
 
 
@@ -144,7 +146,8 @@ def runs(
         return
     for row in picked:
         line = f"{row['run']:<36} {row['kind']:<5} {row['status']:<10} {row['upload']}"
-        out.print(line + (f"  {row['reason']}" if row["reason"] else ""), markup=False)
+        reason = f"  {row['reason']}" if row["reason"] else ""
+        out.print(line + reason, markup=False, soft_wrap=True)
 
 
 def show_report(stack: Stack, name: str, *, as_json: bool) -> None:

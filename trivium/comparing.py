@@ -1,7 +1,7 @@
 """What `trivium compare` is given: runs, reports, plans and graphs, told apart by content.
 
 Nothing here waits for the planner: it is asked only where a workflow or trace file is among what
-is compared.
+is compared, or what a run would have come to otherwise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from reporting.comparing.outcome import Outcome
 from reporting.comparing.page import comparison_page
 from reporting.comparing.plan_file import is_plan, parse_plan
 from reporting.comparing.terminal import compared_table
+from reporting.report import Report
 from trivium.console import out, print_json
 from trivium.reports import read_report, sound_report
 from trivium.target import Target
@@ -41,13 +42,24 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """A run that took place, and what it came to."""
+
+    report: Report
+    outcome: Outcome
+
+
+type Found = Outcome | Run | Graph
+
+
+@dataclass(frozen=True, slots=True)
 class Asking:
-    """What is to be compared, and how the graphs among it are to be planned.
+    """What is to be compared, and how the graphs or runs among it are to be planned.
 
     `policies` is None where none is named; `uploads` holds sizes in bytes by role.
     """
 
-    found: tuple[Outcome | Graph, ...]
+    found: tuple[Found, ...]
     policies: tuple[str, ...] | None
     wanted: Wanted
     uploads: Mapping[str, tuple[int, ...]]
@@ -72,21 +84,21 @@ class Outputs:
             write_text(self.csv, comparison_csv(outcomes))
 
 
-def looked_up(words: Sequence[str], stack: str | None) -> tuple[Outcome | Graph, ...]:
+def looked_up(words: Sequence[str], stack: str | None) -> tuple[Found, ...]:
     """Return what each word stands for: a file by its content, or else a run.
 
     Raises UserError, one sentence that names the word: no such file or run, a file of an older
     version, one that is neither a report nor a plan nor a graph.
     """
     target: Target | None = None
-    found: list[Outcome | Graph] = []
+    found: list[Found] = []
     for word in words:
         if _is_file(word):
             found.append(_of_file(Path(word)))
             continue
         target = target or _target(word, stack)
         report, _ = read_report(target.stack, word)
-        found.append(outcome_of_report(report))
+        found.append(Run(report, outcome_of_report(report)))
     return tuple(found)
 
 
@@ -97,13 +109,23 @@ def compared(asking: Asking, files: Outputs, *, as_json: bool) -> int:
     where there is none.
     """
     graphs = [each for each in asking.found if isinstance(each, Graph)]
-    if not graphs and (asking.policies or asking.uploads):
-        option = "--policies" if asking.policies else "--upload"
-        raise UserError(f"{option} is for workflow and trace files, and none of these is one.")
-    if len(asking.found) > 1:
-        return _print(_apart(_outcomes(asking)), files, as_json=as_json)
+    runs = [each for each in asking.found if isinstance(each, Run)]
+    if asking.policies and not (graphs or runs):
+        raise UserError(
+            "--policies is for runs, workflow and trace files, and none of these is one."
+        )
+    if asking.uploads and not graphs:
+        raise UserError("--upload is for workflow and trace files, and none of these is one.")
+    what_if = asking.policies if runs and not graphs else None
+    if len(asking.found) > 1 or what_if:
+        explained = files.html is not None
+        outcomes = _outcomes(asking, what_if or (), explained=explained)
+        return _print(_apart(outcomes), files, as_json=as_json)
     if not graphs:
-        raise UserError("One run or plan has nothing to stand beside; name another one with it.")
+        more = " or, of a run, --policies" if runs else ""
+        raise UserError(
+            f"One run or plan has nothing to stand beside; name another one with it{more}."
+        )
     from trivium import plans  # noqa: PLC0415  (numba: seconds that runs and plans need not wait)
 
     source = plans.read(graphs[0].path, asking.uploads)
@@ -111,17 +133,29 @@ def compared(asking: Asking, files: Outputs, *, as_json: bool) -> int:
     return plans.compare(source, asking.wanted, policies, files, as_json=as_json)
 
 
-def _outcomes(asking: Asking) -> list[Outcome]:
-    """Return what was found, and what every policy comes to on every graph among it."""
+def _outcomes(asking: Asking, what_if: Sequence[str], *, explained: bool) -> list[Outcome]:
+    """Return what was found, and what every policy comes to on every graph, or run, among it."""
     outcomes = []
+    runs = [each for each in asking.found if isinstance(each, Run)]
     for each in asking.found:
         if isinstance(each, Outcome):
             outcomes.append(each)
             continue
+        if isinstance(each, Run):
+            outcomes.append(each.outcome)
+            if what_if:
+                from trivium import plans  # noqa: PLC0415  (see above)
+
+                name = each.outcome.name if len(runs) > 1 else ""
+                outcomes += plans.what_if(
+                    each.report, name, asking.wanted, what_if, explained=explained
+                )
+            continue
         from trivium import plans  # noqa: PLC0415  (see above)
 
         source = plans.read(each.path, asking.uploads)
-        outcomes += plans.outcomes_of(source, asking.wanted, asking.policies or ("trivium",))
+        policies = asking.policies or ("trivium",)
+        outcomes += plans.outcomes_of(source, asking.wanted, policies, explained=explained)
     return outcomes
 
 
@@ -152,14 +186,15 @@ def _target(word: str, stack: str | None) -> Target:
         ) from error
 
 
-def _of_file(path: Path) -> Outcome | Graph:
+def _of_file(path: Path) -> Found:
     data = _json_of(path)
     if data is None:
         return Graph(path)
     if is_plan(data):
         return parse_plan(data, path.name)
     if set(data) >= _REPORT_FIELDS:
-        return outcome_of_report(sound_report(data, path.name), path.name)
+        report = sound_report(data, path.name)
+        return Run(report, outcome_of_report(report, path.name))
     if set(data) >= _SCHEDULE_FIELDS:
         raise UserError(
             f"{path.name} is a schedule, not a plan; `trivium plan FILE --json` writes a plan."

@@ -93,8 +93,9 @@ def compare(
     policies: Annotated[
         str | None,
         typer.Option(
-            help="Which, with commas between, for workflow and trace files; without, trivium, and "
-            f"of one file alone {ALL_POLICIES}."
+            help="Which, with commas between: of runs, what they would have come to otherwise; of "
+            "workflow and trace files, which to plan them under (without: trivium, and of one file "
+            f"alone {ALL_POLICIES})."
         ),
     ] = None,
     objective: Objective = None,

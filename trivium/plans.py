@@ -13,9 +13,11 @@ from typing import Any, Literal
 from numba.core import event
 from rich.console import RenderableType
 
+from control.catalogue import load_workflow as load_catalogued
 from placement.books import PlatformBook, PriceBook
 from placement.engine.candidates import StepPlan, step_plans
 from placement.engine.compiled import to_ms
+from placement.engine.from_run import graph_of_run
 from placement.engine.from_workflow import MACHINE
 from placement.engine.front import front
 from placement.engine.planner import OURS, GraphPlan, Planner
@@ -36,10 +38,12 @@ from reporting.plan_json import comparison_json, front_json, plan_json
 from reporting.plan_table import comparison_table, front_table, plan_table
 from reporting.plan_text import MS_PER_S, ms_text, plan_headline
 from reporting.planned import Asked, Comparison, Front, Planned
+from reporting.report import Report
 from trivium.books import chosen_books
 from trivium.comparing import Outputs
 from trivium.console import out, print_json, say, talk
 from trivium.wanted import Wanted
+from trivium.work_done import work_done
 from trivium.writing import write_text
 
 FOUND, NOT_FOUND = 0, 1  # exit codes
@@ -103,6 +107,17 @@ class Source:
         outcome = self.outcome(name, policy, asked, plan.schedule, steps)
         return replace(outcome, bound=bound_of(plan))
 
+    def compared(
+        self, asked: Asked, policy: str, planner: Planner, schedule: Schedule, *, explained: bool
+    ) -> Outcome:
+        """Return what a policy's schedule comes to, as one side of a comparison."""
+        steps: Steps = ()
+        if explained:
+            steps = step_plans(
+                planner.compiled, schedule, asked.goal, policy, self.prices, self.book
+            )
+        return self.outcome(policy, policy, asked, schedule, steps)
+
     def explained(
         self, asked: Asked, policy: str, planner: Planner, found: GraphPlan, *, account: bool
     ) -> Planned:
@@ -127,6 +142,22 @@ def read(path: Path, uploads: Mapping[str, tuple[int, ...]]) -> Source:
         return Source(graph, "cost", None, prices, book)
     workflow = load_workflow(path.read_text("utf-8-sig"), path.name)
     return Source(graph, workflow.objective, workflow.deadline_s, prices, book)
+
+
+def what_if(
+    report: Report, name: str, wanted: Wanted, policies: Sequence[str], *, explained: bool
+) -> list[Outcome]:
+    """Return what a run would have come to under other policies; say which have no plan.
+
+    Raises UserError: the report does not tell enough of the run.
+    """
+    prices, book = chosen_books()
+    workflow = load_catalogued(report.workflow)
+    graph = graph_of_run(workflow, report.uploads, work_done(report, workflow), book)
+    objective: Objective = "time" if report.objective == "time" else "cost"
+    source = Source(graph, objective, None, prices, book)
+    found = outcomes_of(source, wanted, policies, explained=explained)
+    return [replace(each, name=f"{name} {each.policy}".strip(), basis="what-if") for each in found]
 
 
 def check_policies(names: Iterable[str]) -> None:
@@ -222,16 +253,18 @@ def compare(
 ) -> int:
     """Print what every policy comes to, and write the files; return the exit code."""
     asked = source.asked(wanted)
+    planner = source.planner()
     with timed() as clock:
-        results = _results(source, asked, policies)
+        results = _results(planner, asked, policies)
     comparison = Comparison(asked, tuple(results))
     _print(
         comparison_table(comparison),
         comparison_json(comparison, clock.seconds),
         as_json=as_json,
     )
+    explained = files.html is not None
     outcomes = [
-        source.outcome(policy, policy, asked, each)
+        source.compared(asked, policy, planner, each, explained=explained)
         for policy, each in results
         if isinstance(each, Schedule)
     ]
@@ -241,23 +274,28 @@ def compare(
     return FOUND if outcomes else NOT_FOUND
 
 
-def outcomes_of(source: Source, wanted: Wanted, policies: Sequence[str]) -> list[Outcome]:
-    """Return what every policy that has a plan comes to; say which have none, and why."""
-    asked, found = source.asked(wanted), []
+def outcomes_of(
+    source: Source, wanted: Wanted, policies: Sequence[str], *, explained: bool
+) -> list[Outcome]:
+    """Return what every policy that has a plan comes to; say which have none, and why.
+
+    Where it is `explained`, with what else was considered for each step.
+    """
+    asked, planner, found = source.asked(wanted), source.planner(), []
     with timed():
-        results = _results(source, asked, policies)
+        results = _results(planner, asked, policies)
     for policy, each in results:
         if isinstance(each, Infeasible):
             talk.print(f"{policy} has no plan: {each.reason}.", style="bold red", markup=False)
         else:
-            found.append(source.outcome(policy, policy, asked, each))
+            found.append(source.compared(asked, policy, planner, each, explained=explained))
     return found
 
 
 def _results(
-    source: Source, asked: Asked, policies: Sequence[str]
+    planner: Planner, asked: Asked, policies: Sequence[str]
 ) -> list[tuple[str, Schedule | Infeasible]]:
-    planner, results = source.planner(), []
+    results = []
     for policy in policies:
         say(policy)
         results.append((policy, planner.schedule(policy, asked.goal, asked.seed)))

@@ -36,6 +36,18 @@ def graph_of_workflow(
     _check_uploads(workflow, uploads)
     _check_size(workflow, uploads, book)
     work = loads(workflow, uploads, book)
+    said = (*_profile_assumptions(work, book), *_assumptions(workflow, work))
+    return graph_of_loads(workflow, uploads, work, book, said)
+
+
+def graph_of_loads(
+    workflow: Workflow,
+    uploads: Mapping[str, tuple[int, ...]],
+    work: Mapping[str, Load],
+    book: PlatformBook,
+    assumptions: Sequence[str],
+) -> TaskGraph:
+    """Return the task graph of steps with these loads; each step's tasks are alike."""
     files = _upload_files(workflow, uploads)
     tasks: list[Task] = []
     ranks: dict[str, int] = {}
@@ -55,8 +67,8 @@ def graph_of_workflow(
         file_bytes=tuple(file.size for file in every),
         assumptions=(
             *speeds(book),
-            *_profile_assumptions(work, book),
-            *_assumptions(workflow, work, ranks),
+            *assumptions,
+            *_rank_assumptions(work, ranks),
         ),
     )
 
@@ -224,9 +236,7 @@ def _listed(names: Sequence[str], of: int) -> str:
     return ", ".join(names) if len(names) <= _NAMES_SHOWN else f"{len(names)} of {of} steps"
 
 
-def _assumptions(
-    workflow: Workflow, work: Mapping[str, Load], ranks: Mapping[str, int]
-) -> list[str]:
+def _assumptions(workflow: Workflow, work: Mapping[str, Load]) -> list[str]:
     said = ["the output of a step is spread evenly over its shards"]
     if any(load.needs.warm_start_s for load in work.values()):
         said.append(
@@ -239,9 +249,12 @@ def _assumptions(
             f"disk_mb_per_mb of {_listed(stated, len(work))} is not used: "
             "a task's disk holds its inputs and outputs"
         )
-    said += [
+    return said
+
+
+def _rank_assumptions(work: Mapping[str, Load], ranks: Mapping[str, int]) -> list[str]:
+    return [
         f"{name} runs on {count:,} ranks of one node, "
         f"with {work[name].needs.serial_fraction:g} of its work not shortened by them"
         for name, count in ranks.items()
     ]
-    return said

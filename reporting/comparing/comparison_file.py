@@ -50,7 +50,7 @@ class ComparedStep(_Part):
 
 
 class ComparedOutcome(_Part):
-    """One run, plan or policy; `basis` says whether its figures are measured or an estimate."""
+    """One run, plan or policy; `basis` says what its figures are."""
 
     name: Name
     basis: Basis

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from reporting.change import amount_text, share_text
+from reporting.change import amount_text, compared, faster, than
 from reporting.text import seconds_text
 
 type Role = Literal["chosen", "front", "rejected"]
@@ -83,14 +83,8 @@ def _beaten_text(point: Point, better: Point) -> str:
 def _trade_text(point: Point, chosen: Point) -> str:
     if (point.seconds, point.usd) == (chosen.seconds, chosen.usd):
         return "comes to the same"
-    time, cost = chosen.seconds or 1.0, chosen.usd or Decimal(1)
-    slower = point.seconds / time - 1
-    dearer = float(point.usd / cost) - 1
-    words = [
-        f"{share_text(abs(slower))} {'slower' if slower > 0 else 'faster'}",
-        f"{share_text(abs(dearer))} {'dearer' if dearer > 0 else 'cheaper'}",
-    ]
-    return f"{words[0]} and {words[1]} than the chosen one"
+    cost = than(float(point.usd), float(chosen.usd), "cheaper", "dearer")
+    return compared(cost, faster(point.seconds, chosen.seconds), "the chosen one")
 
 
 def spots(points: Sequence[Point]) -> tuple[Spot, ...]:

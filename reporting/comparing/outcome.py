@@ -1,7 +1,8 @@
 """What a run, a plan or a policy comes to, in one form whatever it was read from.
 
-An outcome is "measured" (a run that took place) or an "estimate" (a plan), and says so. Its cost
-is a list of lines, each of one step (or of none) and of one kind; their sum is its cost.
+An outcome is "measured" (a run that took place), an "estimate" (a plan) or a "what-if" (a run that
+took place, placed otherwise with its measured task times), and says so. Its cost is a list of
+lines, each of one step (or of none) and of one kind; their sum is its cost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 
 from reporting.comparing.activity import Activity
 
-type Basis = Literal["measured", "estimate"]
+type Basis = Literal["measured", "estimate", "what-if"]
 type Kind = Literal[
     "compute", "idle", "startup", "transfer", "requests", "storage", "orchestration", "other"
 ]

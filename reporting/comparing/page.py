@@ -138,7 +138,9 @@ def _render(
             roles=_roles(points),
             errors=_errors(outcomes, decimals),
             choices=[
-                (letter(at), found) for at, each in enumerate(outcomes) if (found := _choices(each))
+                (letter(at), _label(each), found)
+                for at, each in enumerate(outcomes)
+                if (found := _choices(each))
             ],
             books=dict.fromkeys(book_text(book) for each in outcomes for book in each.books),
             assumptions=dict.fromkeys(plain(x) for each in outcomes for x in each.assumptions),
@@ -293,6 +295,11 @@ def _error(name: str, estimate: Expected, seconds: float, usd: Decimal, decimals
         usd_text(usd, decimals),
         against_text(usd, estimate.usd),
     )
+
+
+def _label(outcome: Outcome) -> str:
+    """Return what figures of placements that were considered are: of a run, estimates before it."""
+    return "what-if" if outcome.basis == "what-if" else "estimate"
 
 
 def _choices(outcome: Outcome) -> list[Choice]:

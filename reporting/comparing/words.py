@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from reporting.change import compared, counted, share_text, than
+from reporting.change import compared, counted, faster, share_text, than
 from reporting.comparing.difference import Difference, KindDifference
 from reporting.comparing.outcome import KINDS, Book, Kind, Outcome, Place
 from reporting.text import plain
@@ -24,7 +24,7 @@ def sentence(found: Difference) -> str:
     labels = found.base.basis != found.other.basis
     base, other = (named(each, labels=labels) for each in (found.base, found.other))
     cost = than(found.other.usd, found.base.usd, "cheaper", "dearer")
-    time = than(found.other.makespan_s, found.base.makespan_s, "faster", "slower")
+    time = faster(found.other.makespan_s, found.base.makespan_s)
     clauses = [f"{other} is {compared(cost, time, base)}", *_step_clauses(found)]
     if found.main is not None and cost[1]:
         clauses.append(_main_clause(found, found.main))
@@ -71,8 +71,16 @@ def book_text(book: Book) -> str:
 def cautions(outcomes: Sequence[Outcome]) -> list[str]:
     """Return what whoever compares these must know: whatever is not alike among them."""
     found = []
-    if len({each.basis for each in outcomes}) > 1:
+    bases = {each.basis for each in outcomes}
+    if {"estimate", "measured"} <= bases:
         found.append("Estimates stand beside measurements here; each figure says which it is.")
+    if "what-if" in bases:
+        found.append(
+            "A what-if never took place: it is the run's tasks with their measured sizes and "
+            "times, turned into other platforms' times by the book's core speeds. Its start-up, "
+            "waiting and transfer are by the books, where the run's were measured: compare "
+            "what-ifs with each other first."
+        )
     if len({each.workflow for each in outcomes}) > 1:
         workflows = ", ".join(dict.fromkeys(plain(each.workflow) for each in outcomes))
         found.append(f"These are different workflows: {workflows}.")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from control.attempt_record import Attempt
 from control.attempts import find_attempt, queue_attempt, settle_attempt, settle_part
-from control.calls import calls_of, failure_on_record
+from control.calls import calls_of, failure_on_record, task_seconds
 from control.charges import cluster_part_items, lambda_part_items
 from control.stack import Stack
 from control.timelines import call_events, intervals_of, read_timeline, timeline_of
@@ -148,6 +148,13 @@ def test_requests_of_the_job_and_of_its_workers_are_charged() -> None:
     items = cluster_part_items(PRICES, "c7i.large", Decimal(40), calls, JOB)
     assert quantity(items, "S3 GET") == 7
     assert quantity(items, "S3 PUT") == 5
+
+
+def test_only_calls_whose_tasks_are_done_count_as_computing() -> None:
+    late = {"outcome": "failed", "error": "OutOfTimeError", "compute_s": 2.5}
+    wrong = {"outcome": "failed", "error": "ValueError", "compute_s": 40.0}
+    calls = [a_call("a", compute_s=1.25), a_call("b", **late), a_call("c", **wrong), a_dead_call()]
+    assert task_seconds(calls) == 3.75
 
 
 # --- items ---
@@ -437,8 +444,8 @@ def test_an_attempt_is_queued_once(stack: Stack, clock: FakeClock) -> None:
 
 def test_a_record_of_a_later_version_is_not_misread() -> None:
     value = an_attempt(RUN, STEP).to_json()
-    with pytest.raises(ValueError, match="version 2, not 1"):
-        Attempt.from_json(value | {"version": 2})
+    with pytest.raises(ValueError, match="version 3, not 2"):
+        Attempt.from_json(value | {"version": 3})
 
 
 def test_calls_of_one_part_are_not_those_of_another(stack: Stack) -> None:

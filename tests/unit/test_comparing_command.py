@@ -162,3 +162,29 @@ def test_an_unknown_run_is_told_in_one_sentence(
     done = compare(plan, "some-run")
     check_refused(done)
     assert done.err == "There is no run 'some-run'; `trivium runs` lists them."
+
+
+def test_watching_an_unknown_run_says_so_at_once(
+    trivium: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        pytest.fail("it was waited for")
+
+    monkeypatch.setattr(Target, "choose", staticmethod(lambda _name: Nothing))
+    monkeypatch.setattr("trivium.watching.time.sleep", never)
+    done = trivium("watch", "some-run")
+    assert done.code == 2
+    assert "There is no run 'some-run'" in " ".join(done.err.split())
+
+
+def test_ctrl_c_while_the_command_loads_leaves_without_a_trace() -> None:
+    code = (
+        "import builtins; real = builtins.__import__\n"
+        "def loading(name, *rest):\n"
+        "    if name == 'trivium.cli': raise KeyboardInterrupt\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = loading; exec(open('trivium/__main__.py').read())"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -220,6 +220,10 @@ def test_a_comparison_in_a_terminal_and_as_json() -> None:
         ("1.31", 100, "31 % dearer than the best fixed cluster and as fast"),
         ("1", 100, "as cheap and as fast as the best fixed cluster"),
         ("0.996", 99.5, "0.4 % cheaper and 0.5 % faster than the best fixed cluster"),
+        ("1.89", 15, "89 % dearer than the best fixed cluster but 6.7 times as fast"),
+        ("0.69", 250, "31 % cheaper than the best fixed cluster but 2.5 times as slow"),
+        ("0.5", 4, "50 % cheaper than the best fixed cluster and 25 times as fast"),
+        ("1", 20, "5 times as fast as the best fixed cluster and as cheap"),
     ],
 )
 def test_the_sentence_fits_every_combination_of_better_and_worse(
@@ -269,11 +273,15 @@ def test_names_from_files_cannot_redraw_a_terminal() -> None:
 
 
 def test_figures_are_written_as_people_say_them() -> None:
-    assert [share_text(value) for value in (0.0004, 0.005, 0.0096, 0.31, 4.58, 12.44)] == [
+    assert [
+        share_text(value) for value in (0.0004, 0.005, 0.0096, 0.31, 0.996, 1.0, 4.58, 12.44)
+    ] == [
         "<0.1 %",
         "0.5 %",
         "1 %",
         "31 %",
+        ">99 %",
+        "100 %",
         "460 %",
         "1,200 %",
     ]

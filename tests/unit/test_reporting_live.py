@@ -47,6 +47,13 @@ def test_the_table_never_wraps() -> None:
     assert len(drawn([replace(RUNNING, step="s" * 200)], width=60)) == 1
 
 
+def test_where_room_is_short_places_are_cut_and_not_how_far_a_step_is() -> None:
+    (line,) = drawn([replace(RUNNING, platform="hpc c5n.9xlarge, 2 slots, warm " * 3)])
+    assert "\N{HORIZONTAL ELLIPSIS}" in line
+    assert "running 3 of 8" in line
+    assert line.endswith("4.2 s   $0.000123")
+
+
 def test_of_too_many_steps_the_urgent_ones_are_shown_and_the_rest_counted() -> None:
     steps = [replace(DONE, step=f"done-{index}") for index in range(40)]
     lines = drawn([*steps, RUNNING, FAILED, WAITING], max_lines=4)
