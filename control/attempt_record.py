@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from placement.account import Item, decimal_text, total
 from placement.books import BookStamp
+from placement.calibration.samples import Work
+from placement.errors import UserError
 from placement.walltime import WallTime
 from runtime.keys import job_name
 
@@ -38,7 +40,8 @@ class Measured:
 
     `open` says that settling it again may change the figures: a call has not said yet how it ended,
     or its nodes were charged whole although other jobs may have run on them. `task_s` is what its
-    calls computed in all, one after another, as far as it was of use.
+    calls computed in all, one after another, as far as it was of use. `work` is what its tasks had
+    to do, where each of its batches was done in one call.
     """
 
     outcome: Outcome
@@ -52,6 +55,7 @@ class Measured:
     items: tuple[Item, ...]
     prices: BookStamp
     open: bool
+    work: Work | None = None
 
     @property
     def usd(self) -> Decimal:
@@ -126,11 +130,15 @@ class Attempt:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: it was written by a later version.
+            UserError: it was written by another version of Trivium.
 
         """
         if value["version"] != VERSION:
-            raise ValueError(f"an attempt's record has version {value['version']}, not {VERSION}")
+            raise UserError(
+                f"The ledger's record of step {value['step']} of run {value['run']} has version "
+                f"{value['version']}; this Trivium reads version {VERSION}. Run it again, or use "
+                "the Trivium that wrote it."
+            )
         estimate = value["estimate"]
         return Attempt(
             run=value["run"],
@@ -158,7 +166,7 @@ def stamp_json(book: BookStamp) -> Json:
 
 
 def _measured_json(measured: Measured) -> Json:
-    wall = measured.wall
+    wall, work = measured.wall, measured.work
     return {
         "outcome": measured.outcome,
         "reason": measured.reason,
@@ -177,6 +185,7 @@ def _measured_json(measured: Measured) -> Json:
         "items": [one.to_json() for one in measured.items],
         "prices": stamp_json(measured.prices),
         "open": measured.open,
+        "work": work and work.to_json(),
     }
 
 
@@ -193,4 +202,5 @@ def _measured(value: Mapping[str, Any]) -> Measured:
         items=tuple(Item.from_json(one) for one in value["items"]),
         prices=BookStamp(**value["prices"]),
         open=value["open"],
+        work=value["work"] and Work.from_json(value["work"]),
     )

@@ -12,6 +12,7 @@ from control.calls import calls_of, task_seconds
 from control.charges import cluster_part_items, lambda_part_items
 from control.stack import Stack
 from control.timelines import intervals_of, timeline_of, write_timeline
+from control.work import work_of
 from placement.account import Item
 from placement.books import BookStamp, PriceBook, default_books
 from placement.node_time import microseconds, node_seconds
@@ -157,6 +158,7 @@ def measure(
         items=_items(prices, record, evidence, ended_s, node_s),
         prices=prices.stamp,
         open=not final and (without_end > 0 or record.platform != "lambda"),
+        work=work_of(evidence.calls, record.platform),
     )
     return measured, timeline_of(evidence.calls, evidence.job)
 

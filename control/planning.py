@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from control.attempt_record import stamp_json
+from control.calibrating import find_calibration
 from control.catalogue import workflow_of
 from control.stack import Stack
 from placement.account import decimal_text
@@ -40,7 +41,8 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
         fields = step_fields(workflow, step) | {"order": order}
         fields["books"] = [stamp_json(book) for book in made.books]
         stack.ledger.put(f"run#{run}", f"step#{step.step}", fields, new=True)
-    stack.ledger.set(f"run#{run}", "run", _estimate(made))
+    deployed = {"lambda_concurrency": _lambda_concurrency()}
+    stack.ledger.set(f"run#{run}", "run", _estimate(made) | deployed)
     return {"run": run, "steps": [step.step for step in made.steps]}
 
 
@@ -49,8 +51,7 @@ def _make_plan(stack: Stack, workflow: Workflow, run_item: dict[str, Any]) -> Pl
     uploads = {
         role: tuple(int(size) for _, size in files) for role, files in run_item["inputs"].items()
     }
-    concurrency = int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"])
-    situation = situation_of(stack, uploads, concurrency)
+    situation = situation_of(stack, uploads, _lambda_concurrency())
     if "probe" in options:
         return _make_probe(workflow, situation, options["probe"])
     return plan(
@@ -60,6 +61,7 @@ def _make_plan(stack: Stack, workflow: Workflow, run_item: dict[str, Any]) -> Pl
         objective=options.get("objective"),
         deadline_s=options.get("deadline_s"),
         place=options.get("place"),
+        calibration=find_calibration(stack),
     )
 
 
@@ -124,6 +126,10 @@ def situation_of(
         if (state := cluster_state(stack.ledger.get("cluster", platform), now_s())) is not None
     )
     return Situation(uploads, clusters, lambda_concurrency)
+
+
+def _lambda_concurrency() -> int:
+    return int(os.environ["TRIVIUM_LAMBDA_CONCURRENCY"])
 
 
 def cluster_state(item: dict[str, Any] | None, at_s: float) -> ClusterState | None:

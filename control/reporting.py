@@ -179,16 +179,22 @@ def build_report(stack: Stack, run_item: Json, steps: Sequence[Json], settled: S
         "objective": run_item.get("objective", "cost"),
         "estimate": plan.get("estimate"),
         "estimated_shared_items": plan.get("shared_items", []),
+        "estimate_by_book": plan.get("by_book"),
         "measured": {"seconds": round(makespan_s, 3), "usd": decimal_text(measured)},
         "steps": rows,
         "shared_items": [line.to_json() for line in shared],
         "other_items": [item.to_json() for item in others],
         "not_known": not_known(settled.uses),
         "alternatives": plan.get("alternatives", []),
-        "books": [stamp_json(prices.stamp), stamp_json(platforms.stamp)],
+        "books": _books(plan, [stamp_json(prices.stamp), stamp_json(platforms.stamp)]),
         "machine": {"kind": kind, "note": MACHINE_NOTES[kind]},
         "score": _score(run_item, steps),
     }
+
+
+def _books(plan: Json, own: list[Json]) -> list[Json]:
+    """Return the books of the measured figures, then those that only the estimates rest on."""
+    return [*own, *(book for book in plan.get("books", []) if book not in own)]
 
 
 def _score(run_item: Json, steps: Sequence[Json]) -> Json | None:
@@ -223,6 +229,8 @@ def _step_row(
         "output": _output(stack, keys),
         "attempts": [_attempt_row(one) for one in mine],
         "estimate": {name: planned["estimate"][name] for name in ("seconds", "usd")},
+        "estimate_by_book": planned.get("by_book"),
+        "calibrated": planned.get("calibrated", ""),
         "measured": _measured(mine) | {"usd": decimal_text(total(items))},
         "items": [one.to_json() for one in items],
         "counts": {

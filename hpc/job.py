@@ -89,7 +89,9 @@ def run_mpi_program(aws: Aws, store: Store, part: Part, scratch: Path) -> None:
 
         What it takes and moves is added to `spent`.
         """
-        fetch_flat(store, store.get_json(part.keys.shared), inputs, spent)
+        entries = store.get_json(part.keys.shared)
+        spent.done.add_whole(entries)
+        fetch_flat(store, entries, inputs, spent)
         words = [str(part.code.run), "--inputs", str(inputs), "--output", str(output)]
         words += ["--checkpoint", str(folder / "checkpoint")]
         for name, value in sorted(part.code.parameters.items()):
@@ -99,6 +101,8 @@ def run_mpi_program(aws: Aws, store: Store, part: Part, scratch: Path) -> None:
         counts = json.loads((output / "result.json").read_text())
         with spent.timed("transfer"):
             outputs = put_output(store, output, part.keys.task_output(0))
+        spent.bytes_out += sum(stored.size_bytes for stored in outputs)
+        spent.done.add_task(0, spent.compute_s, len(outputs))
         return {"task": 0, "outputs": [[o.key, o.size_bytes] for o in outputs], "counts": counts}
 
     call = Call("job", f"{variable('TRIVIUM_RANKS')} ranks", now_s(), 0.0)

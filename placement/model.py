@@ -12,8 +12,10 @@ from decimal import Decimal
 from placement import account
 from placement.account import Item, LambdaCall
 from placement.books import PlatformBook, PriceBook
+from placement.calibration.calibration import Calibration
 from placement.cluster_cost import ClusterCost, Hold, busy_s
-from placement.load import BYTES_PER_MB, Load
+from placement.load import BYTES_PER_MB, Load, Needs
+from placement.pace import Pace
 from placement.plan import Estimate, Part, Size
 from placement.situation import ClusterState, Situation
 from placement.workflow import Platform, Step
@@ -30,6 +32,8 @@ class Candidate:
     Steps with the same `resource` run one after another; "" is never waited for. `free_in_s` is
     when the resource is free, counted from now. `hold` are the nodes that it takes; None on Lambda.
     `launch_items` are what nodes launched for it cost beside it up to its end.
+    `lead_s` passes between the step's last input and its queueing, where the estimate counts from
+    there.
     """
 
     part: Part
@@ -38,6 +42,7 @@ class Candidate:
     free_in_s: float = 0.0
     hold: Hold | None = None
     launch_items: tuple[Item, ...] = ()
+    lead_s: float = 0.0
 
     @property
     def usd(self) -> Decimal:
@@ -78,17 +83,37 @@ def run_items(steps: int, prices: PriceBook, book: PlatformBook) -> tuple[Item, 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The books and the situation, and from them the options of every step."""
+    """The books and the situation, and from them the options of every step.
+
+    A calibration goes before the platform book for the steps of `workflow`, where it has figures.
+    """
 
     situation: Situation
     prices: PriceBook
     platforms: PlatformBook
+    calibration: Calibration | None = None
+    workflow: str = ""
 
     def options(self, step: Step, load: Load, platform: Platform) -> Options:
         """Return every size of a platform that can run the step, or why none can."""
         if platform == "lambda":
-            return self._on_lambda(load)
+            return self._on_lambda(step, load)
         return self._on_clusters(step, load, platform)
+
+    def estimate(self, step: Step, load: Load, platform: Platform, size: Size) -> Estimate:
+        """Return the estimate of a step at one place, whether or not it fits there."""
+        return self.candidate(step, load, platform, size).estimate
+
+    def candidate(self, step: Step, load: Load, platform: Platform, size: Size) -> Candidate:
+        """Return a step at one place, whether or not it fits there; the nodes count as idle."""
+        if platform == "lambda":
+            memory, batches = int(size["memory_mb"]), int(size["batches"])
+            return self._lambda(step, load, memory, batches, max(1, self._concurrency()))[1]
+        nodes = int(size["nodes"])
+        slots_per_node = math.ceil(int(size["slots"]) / nodes)
+        kind = str(size["instance_type"])
+        cluster = ClusterState(platform, kind, nodes, slots_per_node, nodes)
+        return self._cluster(step, load, cluster, nodes, start=str(size["start"]))
 
     def run_items(self, steps: int) -> tuple[Item, ...]:
         """Return what a run of so many steps costs besides them."""
@@ -99,9 +124,21 @@ class Model:
         """What clusters cost beside the steps, under the same books."""
         return ClusterCost(self.prices, self.platforms)
 
+    @property
+    def run_start_s(self) -> float:
+        """Return what passes from the upload to the first step."""
+        times = self.calibration and self.calibration.run_times
+        return times.start_s if times else self.platforms.value("run_start_s")
+
+    @property
+    def run_end_s(self) -> float:
+        """Return what passes from the last step's end to the report."""
+        times = self.calibration and self.calibration.run_times
+        return times.end_s if times else self.platforms.value("run_end_s")
+
     # --- Lambda ---
 
-    def _on_lambda(self, load: Load) -> Options:
+    def _on_lambda(self, step: Step, load: Load) -> Options:
         book = self.platforms
         concurrency = self._concurrency()
         if concurrency < 1:
@@ -119,7 +156,7 @@ class Model:
         found, shortest_s = [], math.inf
         for memory in memories:
             for batches in _batch_counts(load.tasks, concurrency):
-                cold_s, candidate = self._lambda(load, memory, batches, concurrency)
+                cold_s, candidate = self._lambda(step, load, memory, batches, concurrency)
                 shortest_s = min(shortest_s, cold_s)
                 if cold_s <= limit_s:
                     found.append(candidate)
@@ -137,20 +174,17 @@ class Model:
         return int(self.platforms.value("lambda_concurrency")) if stated is None else stated
 
     def _lambda(
-        self, load: Load, memory_mb: int, batches: int, concurrency: int
+        self, step: Step, load: Load, memory_mb: int, batches: int, concurrency: int
     ) -> tuple[float, Candidate]:
         """Return the longest call's seconds, and the candidate."""
         book = self.platforms
-        core = book.value("lambda_core_speed") * min(
-            1.0, memory_mb / book.value("lambda_mb_per_vcpu")
-        )
-        mb_per_s = book.value("lambda_transfer_mb_per_s")
-        start_s = book.value("lambda_init_s") + load.needs.fresh_start_s / core
-        call_s = self._call_s(load, mb_per_s)
-        task_s = self._transfer_s(load, load.task_mb, mb_per_s) + load.cpu_s(load.task_mb) / core
-        largest_s = (
-            self._transfer_s(load, load.largest_mb, mb_per_s) + load.cpu_s(load.largest_mb) / core
-        )
+        core = self.core_speed("lambda", memory_mb)
+        pace = self.pace(step, load, "lambda", str(memory_mb))
+        load = pace.load
+        start_s = pace.startup_s + load.needs.fresh_start_s / core
+        call_s = self._call_s(pace)
+        task_s = self._transfer_s(pace, load.task_mb) + load.cpu_s(load.task_mb) / core
+        largest_s = self._transfer_s(pace, load.largest_mb) + load.cpu_s(load.largest_mb) / core
         most = math.ceil(load.tasks / batches)
         waves = math.ceil(batches / concurrency)
         longest_s = start_s + call_s + (most - 1) * task_s + largest_s
@@ -170,7 +204,7 @@ class Model:
         ]
         transitions = batches * int(book.value("transitions_per_lambda_batch"))
         estimate = Estimate(
-            queue_s=round(self._dispatch_s() + book.value("distributed_map_start_s"), 3),
+            queue_s=round(pace.queue_s, 3),
             startup_s=round(start_s, 3),
             transfer_s=round(wall_s - start_s - compute_s, 3),
             compute_s=round(compute_s, 3),
@@ -180,7 +214,15 @@ class Model:
             ),
         )
         part = Part("lambda", {"memory_mb": memory_mb, "batches": batches})
-        return longest_s, Candidate(part, estimate, "")
+        return longest_s, Candidate(part, estimate, "", lead_s=pace.lead_s)
+
+    def core_speed(self, platform: Platform, memory_mb: int = 0) -> float:
+        """Return what a task's core is worth in reference cores; on Lambda by its memory in MB."""
+        book = self.platforms
+        if platform != "lambda":
+            return book.value("instance_core_speed")
+        share = min(1.0, memory_mb / book.value("lambda_mb_per_vcpu"))
+        return book.value("lambda_core_speed") * share
 
     # --- Ray and MPI clusters ---
 
@@ -236,19 +278,16 @@ class Model:
         slots = nodes * cluster.slots_per_node
         if step.kind == "mpi" and load.needs.ranks_max is not None:
             slots = min(slots, load.needs.ranks_max)
+        pace = self.pace(step, load, platform, cluster.instance_type, cluster.slots_per_node)
+        load = pace.load
         own_start_s = load.needs.fresh_start_s if launch else load.needs.warm_start_s
         boot_s = self._launch_s(platform) if launch else None
-        job_start_s = book.value(f"{platform}_job_start_s") + own_start_s / book.value(
-            "instance_core_speed"
-        )
-        transfer_s, compute_s = self._work_s(step, load, cluster, slots)
+        job_start_s = pace.startup_s + own_start_s / self.core_speed(platform)
+        transfer_s, compute_s = self._work_s(step, pace, cluster, slots)
         job_s = job_start_s + transfer_s + compute_s
         hold = Hold(platform, cluster.instance_type, nodes, job_s, boot_s)
         estimate = Estimate(
-            queue_s=round(
-                self._dispatch_s() + book.value("agent_dispatch_s") + book.value("agent_report_s"),
-                3,
-            ),
+            queue_s=round(pace.queue_s, 3),
             startup_s=round((boot_s or 0.0) + job_start_s, 3),
             transfer_s=round(transfer_s, 3),
             compute_s=round(compute_s, 3),
@@ -276,6 +315,7 @@ class Model:
             0.0 if launch else busy_s(cluster, book),
             hold,
             tuple(line.item for line in self.cluster_cost.launch(hold)),
+            pace.lead_s,
         )
 
     def _launch_s(self, platform: Platform) -> float:
@@ -285,30 +325,24 @@ class Model:
         return book.value("hpc_launch_s")
 
     def _work_s(
-        self, step: Step, load: Load, cluster: ClusterState, slots: int
+        self, step: Step, pace: Pace, cluster: ClusterState, slots: int
     ) -> tuple[float, float]:
         """Return transfer and compute seconds of all tasks over the slots.
 
-        Map tasks go over the slots in waves. An MPI program follows Amdahl's law
-        (doi:10.1145/1465482.1465560); one process moves its files.
+        Map tasks go over the slots in waves; one process moves an MPI program's files.
         """
-        book = self.platforms
-        speed = book.value("instance_core_speed")
-        network = book.instance(cluster.instance_type).network_gbps * _MB_PER_GBIT
-        movers = 1 if step.kind == "mpi" else min(load.tasks, cluster.slots_per_node)
-        mb_per_s = min(book.value("s3_thread_mb_per_s"), network / movers)
+        load = pace.load
         workers = 1 if step.kind == "mpi" else min(load.tasks, slots)
         waves = math.ceil(load.tasks / workers)
         calls = math.ceil(self._cluster_batches(step, load, slots) / workers)
         transfer_s = (
-            calls * self._call_s(load, mb_per_s)
-            + (waves - 1) * self._transfer_s(load, load.task_mb, mb_per_s)
-            + self._transfer_s(load, load.largest_mb, mb_per_s)
+            calls * self._call_s(pace)
+            + (waves - 1) * self._transfer_s(pace, load.task_mb)
+            + self._transfer_s(pace, load.largest_mb)
         )
         cpu_s = (waves - 1) * load.cpu_s(load.task_mb) + load.cpu_s(load.largest_mb)
-        serial = load.needs.serial_fraction
-        share = serial + (1 - serial) / slots if step.kind == "mpi" else 1.0
-        return transfer_s, cpu_s * share / speed
+        speed = self.core_speed(cluster.platform)
+        return transfer_s, cpu_s * amdahl_share(step, load.needs, slots) / speed
 
     def _cluster_batches(self, step: Step, load: Load, slots: int) -> int:
         """Return the batches that a step is cut into on a cluster; an MPI program is one task.
@@ -328,29 +362,66 @@ class Model:
 
     # --- both ---
 
-    def _dispatch_s(self) -> float:
-        book = self.platforms
-        return book.value("states_before_step") * book.value("state_gap_s")
+    def pace(
+        self, step: Step, load: Load, platform: Platform, size: str, slots_per_node: int = 1
+    ) -> Pace:
+        """Return how the step's work passes at a place: calibrated, or by the book.
 
-    def _call_s(self, load: Load, mb_per_s: float) -> float:
+        `size` is the function's memory in MB, or the instance type.
+        """
+        pace = self._book_pace(step, load, platform, size, slots_per_node)
+        if self.calibration is None:
+            return pace
+        at = (self.workflow, step.name, platform, size)
+        computing = self.calibration.computing_of(*at)
+        overheads = self.calibration.overheads_of(*at)
+        times = self.calibration.run_times
+        return pace.calibrated(
+            platform,
+            computing and computing[1],
+            overheads and overheads[1],
+            times.handover_s if times and step.predecessors else 0.0,
+        )
+
+    def _book_pace(
+        self, step: Step, load: Load, platform: Platform, size: str, slots_per_node: int
+    ) -> Pace:
+        book = self.platforms
+        queue_s = book.value("states_before_step") * book.value("state_gap_s")
+        if platform == "lambda":
+            queue_s += book.value("distributed_map_start_s")
+            mb_per_s = book.value("lambda_transfer_mb_per_s")
+            return Pace(load, queue_s, book.value("lambda_init_s"), 1.0, 1 / mb_per_s)
+        queue_s += book.value("agent_dispatch_s") + book.value("agent_report_s")
+        network = book.instance(size).network_gbps * _MB_PER_GBIT
+        movers = 1 if step.kind == "mpi" else min(load.tasks, slots_per_node)
+        mb_per_s = min(book.value("s3_thread_mb_per_s"), network / movers)
+        return Pace(load, queue_s, book.value(f"{platform}_job_start_s"), 1.0, 1 / mb_per_s)
+
+    def _call_s(self, pace: Pace) -> float:
         """Transfer that a call pays once: its lists and records, and the whole inputs."""
+        requests_s = self.call_requests_s(pace.load.whole_files)
+        return pace.request_scale * requests_s + pace.load.whole_mb * pace.s_per_mb
+
+    def _transfer_s(self, pace: Pace, over_mb: float) -> float:
+        """Transfer of one task that maps over so many MB: its shard in, its output out."""
+        load = pace.load
+        requests_s = self.task_requests_s(load.output_shards / load.tasks, maps=bool(over_mb))
+        moved_mb = over_mb + load.output_mb / load.tasks
+        return pace.request_scale * requests_s + moved_mb * pace.s_per_mb
+
+    def call_requests_s(self, whole_files: int) -> float:
+        """Return what the book says of the requests that a call makes once."""
         book = self.platforms
-        gets = book.value("s3_gets_per_call") + load.whole_files
-        puts = book.value("s3_puts_per_call")
-        return (
-            gets * book.value("s3_get_s") + puts * book.value("s3_put_s") + load.whole_mb / mb_per_s
+        gets = book.value("s3_gets_per_call") + whole_files
+        return gets * book.value("s3_get_s") + book.value("s3_puts_per_call") * book.value(
+            "s3_put_s"
         )
 
-    def _transfer_s(self, load: Load, over_mb: float, mb_per_s: float) -> float:
-        """Transfer of one task that maps over so many MB: its shard in, its output out."""
+    def task_requests_s(self, output_shards: float, *, maps: bool) -> float:
+        """Return what the book says of one task's requests: its shard in, its output out."""
         book = self.platforms
-        shards = load.output_shards / load.tasks
-        moved_mb = over_mb + load.output_mb / load.tasks
-        return (
-            (book.value("s3_get_s") if over_mb else 0.0)
-            + shards * book.value("s3_put_s")
-            + moved_mb / mb_per_s
-        )
+        return (book.value("s3_get_s") if maps else 0.0) + output_shards * book.value("s3_put_s")
 
     def _part_items(self, load: Load, *, calls: int, batch_transitions: int) -> tuple[Item, ...]:
         """Return what a part costs on every platform: its states and S3 requests."""
@@ -366,6 +437,16 @@ class Model:
                 get=gets + (load.tasks if load.over_mb else 0),
             ),
         )
+
+
+def amdahl_share(step: Step, needs: Needs, ranks: int) -> float:
+    """Return the part of one core's time that an MPI program takes on its ranks; 1 for a map.
+
+    Amdahl's law (doi:10.1145/1465482.1465560).
+    """
+    if step.kind != "mpi":
+        return 1.0
+    return needs.serial_fraction + (1 - needs.serial_fraction) / ranks
 
 
 def _batch_counts(tasks: int, concurrency: int) -> list[int]:

@@ -83,6 +83,23 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class BookEstimate:
+    """What an estimate would be without a calibration."""
+
+    seconds: float
+    usd: Decimal
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"seconds": self.seconds, "usd": decimal_text(self.usd)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(data["seconds"], Decimal(data["usd"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """The best size of a platform that was not chosen, and why; no figures: not possible there."""
 
@@ -114,7 +131,8 @@ class StepPlan:
     """One step's placement; `start_s` and `end_s` count from the upload.
 
     `fallbacks` are the placements to try in turn if this one fails; `assumed` names the profile
-    figures that the platform book supplied.
+    figures that the platform book supplied. With a calibration, `calibrated` says what the estimate
+    rests on, and `by_book` what it would be by the books alone.
     """
 
     step: str
@@ -127,6 +145,8 @@ class StepPlan:
     rejected: tuple[Rejected, ...]
     fallbacks: tuple[Part, ...]
     assumed: tuple[str, ...]
+    calibrated: str = ""
+    by_book: BookEstimate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -141,6 +161,8 @@ class StepPlan:
             "rejected": [each.to_json() for each in self.rejected],
             "fallbacks": [part.to_json() for part in self.fallbacks],
             "assumed": list(self.assumed),
+            "calibrated": self.calibrated,
+            "by_book": self.by_book and self.by_book.to_json(),
         }
 
     @classmethod
@@ -157,6 +179,8 @@ class StepPlan:
             tuple(Rejected.from_json(each) for each in data["rejected"]),
             tuple(Part.from_json(part) for part in data["fallbacks"]),
             tuple(data["assumed"]),
+            data.get("calibrated", ""),
+            BookEstimate.from_json(data["by_book"]) if data.get("by_book") else None,
         )
 
 
@@ -197,7 +221,8 @@ class Plan:
     """The placements of all steps, in topological order, and what clusters cost beside them.
 
     `seconds` runs from the upload to the report. `proven` says whether no better plan exists
-    under the model; False: the search ended at its budget.
+    under the model; False: the search ended at its budget. `by_book` is what the same placements
+    would be estimated at without a calibration, where one was used.
     """
 
     workflow: str
@@ -211,6 +236,7 @@ class Plan:
     alternatives: tuple[Alternative, ...]
     books: tuple[BookStamp, ...]
     proven: bool
+    by_book: BookEstimate | None = None
 
     @property
     def usd(self) -> Decimal:
@@ -241,6 +267,7 @@ class Plan:
                 {"name": book.name, "date": book.date, "region": book.region} for book in self.books
             ],
             "proven": self.proven,
+            "by_book": self.by_book and self.by_book.to_json(),
         }
 
     @classmethod
@@ -258,4 +285,5 @@ class Plan:
             tuple(Alternative.from_json(each) for each in data["alternatives"]),
             tuple(BookStamp(**book) for book in data["books"]),
             data["proven"],
+            BookEstimate.from_json(data["by_book"]) if data.get("by_book") else None,
         )

@@ -6,16 +6,17 @@ combinations (`placement.search`), and writes down why every other platform lost
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from placement.account import decimal_text, total
 from placement.books import PlatformBook, PriceBook, default_books
+from placement.calibration.calibration import Calibration
 from placement.cluster_cost import SharedCost, up_anyway_usd
 from placement.errors import UserError
 from placement.load import Load, loads
 from placement.model import Candidate, Model, Options
-from placement.plan import Alternative, Part, Plan, Rejected, StepPlan
+from placement.plan import Alternative, BookEstimate, Part, Plan, Rejected, StepPlan
 from placement.policies import POLICIES, allowed_platforms, check_policy
 from placement.search import Answer, Choice, Problem, search, timetable
 from placement.situation import Situation
@@ -42,18 +43,21 @@ def plan(
     deadline_s: float | None = None,
     place: Mapping[str, Platform] | None = None,
     books: tuple[PriceBook, PlatformBook] | None = None,
+    calibration: Calibration | None = None,
 ) -> Plan:
     """Return the best plan of a policy, with what the other policies would have given.
 
     `objective` and `deadline_s` default to the workflow's; `place` fixes the platform of steps by
-    hand, whatever the policy. Under `cost` the deadline bounds the makespan; under `time` the
-    fastest plan must meet it. Raises InfeasibleError, and UserError for a wrong policy or `place`.
+    hand, whatever the policy. A `calibration` goes before the platform book. Under `cost` the
+    deadline bounds the makespan; under `time` the fastest plan must meet it.
+
+    Raises InfeasibleError, and UserError for a wrong policy or `place`.
     """
     check_policy(policy)
     rules = _Rules(policy, dict(place or {}))
     _check_place(workflow, rules.fixed)
     prices, platforms = default_books() if books is None else books
-    model = Model(situation, prices, platforms)
+    model = Model(situation, prices, platforms, calibration, workflow.name)
     task = _Task(
         workflow,
         model,
@@ -72,8 +76,9 @@ def plan(
         shared_items=_shared(task, solution),
         other_items=model.run_items(len(workflow.steps)),
         alternatives=_alternatives(task, rules),
-        books=(prices.stamp, platforms.stamp),
+        books=(prices.stamp, platforms.stamp, *((calibration.stamp,) if calibration else ())),
         proven=solution.answer.proven,
+        by_book=_run_by_book(task, solution) if calibration else None,
     )
 
 
@@ -198,7 +203,7 @@ def _usd(task: _Task, solution: _Solution, shared: tuple[SharedCost, ...]) -> De
 
 
 def _problem(task: _Task, candidates: list[tuple[Candidate, ...]]) -> Problem:
-    book = task.model.platforms
+    model = task.model
     position = {offer.step.name: i for i, offer in enumerate(task.offers)}
     return Problem(
         tuple(tuple(position[name] for name in offer.step.predecessors) for offer in task.offers),
@@ -206,8 +211,8 @@ def _problem(task: _Task, candidates: list[tuple[Candidate, ...]]) -> Problem:
             tuple(_choice(task.model, i, candidate) for i, candidate in enumerate(options))
             for options in candidates
         ),
-        round(book.value("run_start_s") * 1000),
-        round(book.value("run_end_s") * 1000),
+        round(model.run_start_s * 1000),
+        round(model.run_end_s * 1000),
     )
 
 
@@ -215,7 +220,7 @@ def _choice(model: Model, index: int, candidate: Candidate) -> Choice:
     hold, cost = candidate.hold, model.cluster_cost
     return Choice(
         index,
-        round(candidate.estimate.seconds * _MS_PER_S),
+        round((candidate.lead_s + candidate.estimate.seconds) * _MS_PER_S),
         int(candidate.usd.scaleb(_USD_DECIMALS)),
         candidate.resource,
         round(candidate.free_in_s * _MS_PER_S),
@@ -271,9 +276,44 @@ def _step_plans(task: _Task, rules: _Rules, solution: _Solution) -> tuple[StepPl
                 ),
                 fallbacks=_fallbacks(task.objective, offer, allowed, chosen),
                 assumed=offer.load.needs.assumed,
+                calibrated=_basis(task.model, offer.step, chosen.part),
+                by_book=_by_book(task.model, offer, chosen) if task.model.calibration else None,
             )
         )
     return tuple(plans)
+
+
+def _basis(model: Model, step: Step, part: Part) -> str:
+    if model.calibration is None:
+        return ""
+    size = part.size["memory_mb" if part.platform == "lambda" else "instance_type"]
+    return model.calibration.basis(model.workflow, step.name, part.platform, str(size))
+
+
+def _by_book(model: Model, offer: _Offer, chosen: Candidate) -> BookEstimate:
+    part = chosen.part
+    estimate = replace(model, calibration=None).estimate(
+        offer.step, offer.load, part.platform, part.size
+    )
+    return BookEstimate(estimate.seconds, estimate.usd)
+
+
+def _run_by_book(task: _Task, solution: _Solution) -> BookEstimate:
+    """Return what the run would be estimated at without the calibration, placed as it is."""
+    book = replace(task, model=replace(task.model, calibration=None))
+    placed = tuple(
+        replace(
+            book.model.candidate(offer.step, offer.load, chosen.part.platform, chosen.part.size),
+            resource=chosen.resource,
+            free_in_s=chosen.free_in_s,
+        )
+        for offer, chosen in zip(book.offers, solution.chosen, strict=True)
+    )
+    problem = _problem(book, [(candidate,) for candidate in placed])
+    times_ms = timetable(problem, [options[0] for options in problem.choices])
+    makespan_ms = max(end for _, end in times_ms) + problem.closing_ms
+    alone = _Solution(placed, times_ms, replace(solution.answer, makespan_ms=makespan_ms))
+    return BookEstimate(makespan_ms / _MS_PER_S, _usd(book, alone, _shared(book, alone)))
 
 
 def _order(objective: Objective, candidate: Candidate) -> tuple[Decimal, Decimal]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reporting.beside import beside, cluster_rows
+from reporting.calibrated import estimate_errors
 from reporting.report import Amount, Item, Report, Step
 from reporting.text import (
     book_texts,
@@ -93,6 +94,7 @@ def render(report: Report) -> str:
             kinds=[(kind, WORDS[kind], HEIGHTS[kind]) for kind in WORDS],
             row_height=HEIGHT,
             pairs=_pairs(report),
+            errors=estimate_errors(report),
             comparisons=comparisons(report),
             retried=[step for step in report.steps if _has_a_story(step)],
             max_open_rejected=MAX_OPEN_REJECTED,

@@ -220,7 +220,8 @@ class Output(_Part):
 class Step(_Part):
     """One step: where it ran, what it took, what it cost, and what else was considered.
 
-    `output` is null where it is not done, and in older reports.
+    `output` is null where it is not done, and in older reports. Where the plan was calibrated,
+    `calibrated` says from what, and `estimate_by_book` is the estimate without it.
     """
 
     step: Name
@@ -231,6 +232,8 @@ class Step(_Part):
     output: Output | None = None
     attempts: tuple[Attempt, ...]
     estimate: Amount | None
+    estimate_by_book: Amount | None = None
+    calibrated: str = ""
     measured: StepMeasured
     items: tuple[Item, ...]
     counts: dict[str, int | Number]
@@ -292,6 +295,7 @@ class Report(_Part):
     objective: Name
     estimate: Amount | None
     estimated_shared_items: tuple[SharedEstimate, ...] = ()
+    estimate_by_book: Amount | None = None
     measured: Amount
     steps: tuple[Step, ...]
     shared_items: tuple[SharedItem, ...] = ()

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reporting.beside import beside, cluster_rows
+from reporting.calibrated import EstimateErrors, estimate_errors
 from reporting.report import Report
 from reporting.table import titled_table
 from reporting.text import (
@@ -33,6 +34,9 @@ def placement_table(report: Report) -> RenderableType:
         parts += [*(Text(story) for story in stories), Text()]
     if report.shared_items or report.estimated_shared_items or report.not_known:
         parts += [_shared(report), Text()]
+    errors = estimate_errors(report)
+    if errors:
+        parts += [_calibrated(errors), Text()]
     if report.alternatives:
         parts += [_alternatives(report), Text()]
     score = score_text(report)
@@ -102,6 +106,23 @@ def _shared(report: Report) -> RenderableType:
     notes = [Text(f"Not known of {plain(sentence)}") for sentence in report.not_known]
     said = up_anyway_text(report)
     return Group(*([table] if rows else []), *([Text(said)] if said else []), *notes)
+
+
+def _calibrated(errors: EstimateErrors) -> RenderableType:
+    table = titled_table("The estimate's error before and after calibration", "step")
+    for head in ("measured", "by the book", "error", "calibrated", "error"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in errors.rows:
+        table.add_row(
+            Text(plain(row.name)),
+            row.measured,
+            row.by_book,
+            row.error_before,
+            row.calibrated,
+            row.error_after,
+        )
+    notes = [Text(f"{plain(row.name)}: {plain(row.basis)}.") for row in errors.rows if row.basis]
+    return Group(table, *notes, Text(plain(errors.sentence)))
 
 
 def _alternatives(report: Report) -> RenderableType:

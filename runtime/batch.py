@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,37 @@ class Part:
 
 
 @dataclass
+class Done:
+    """What a call has worked on so far: what its tasks mapped over, and its first task alone.
+
+    In a fresh process the first task also pays for what it imports and compiles.
+    """
+
+    tasks: int = 0
+    over_bytes: int = 0
+    largest_bytes: int = 0
+    first_bytes: int = 0
+    first_s: float = 0.0
+    whole_bytes: int = 0
+    whole_files: int = 0
+    output_shards: int = 0
+
+    def add_task(self, over_bytes: int, compute_s: float, output_shards: int) -> None:
+        """Count one task."""
+        if self.tasks == 0:
+            self.first_bytes, self.first_s = over_bytes, round(compute_s, 6)
+        self.tasks += 1
+        self.over_bytes += over_bytes
+        self.largest_bytes = max(self.largest_bytes, over_bytes)
+        self.output_shards += output_shards
+
+    def add_whole(self, entries: Sequence[Any]) -> None:
+        """Count the inputs that every task of the call gets whole."""
+        self.whole_bytes += sum(int(size) for _, size in entries)
+        self.whole_files += len(entries)
+
+
+@dataclass
 class Spent:
     """What a call has taken and moved so far."""
 
@@ -95,6 +126,7 @@ class Spent:
     compute_s: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
+    done: Done = field(default_factory=Done)
     events: list[list[Any]] = field(default_factory=list)
     _full: bool = False
 
@@ -190,6 +222,7 @@ def _recorded(aws: Aws, store: Store, part: Part, batch: int, call: Call) -> Ite
             "compute_s": round(spent.compute_s, 6),
             "bytes_in": spent.bytes_in,
             "bytes_out": spent.bytes_out,
+            "done": asdict(spent.done),
             "requests": requests,
             "events": spent.events,
         }
@@ -246,6 +279,7 @@ def read_tasks(store: Store, keys: StepKeys, batch: Batch) -> list[dict[str, Any
 
 def _fetch_shared(store: Store, keys: StepKeys, scratch: Path, spent: Spent) -> list[Path]:
     entries = store.get_json(keys.shared)
+    spent.done.add_whole(entries)
     return fetch(store, entries, scratch / "shared", spent)
 
 
@@ -262,11 +296,14 @@ def _run_one(
     inputs = fetch(store, task["inputs"], folder / "in", spent)
     output = folder / "out" / f"{number:06d}{output_suffix(part, inputs, shared)}"
     output.parent.mkdir()
+    computed_s = spent.compute_s
     with spent.timed("compute"):
         counts = run_task(part.code, [*inputs, *shared], output)
     with spent.timed("transfer"):
         outputs = put_output(store, output, part.keys.task_output(number))
     spent.bytes_out += sum(stored.size_bytes for stored in outputs)
+    over_bytes = sum(int(size) for _, size in task["inputs"])
+    spent.done.add_task(over_bytes, spent.compute_s - computed_s, len(outputs))
     shutil.rmtree(folder)
     return {
         "task": number,

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 
 UPLOAD_PREFIX = "raw/"
+CALIBRATION_KEY = "calibration/current.json"
 MANIFEST_NAMES = ("manifest.json", "samplesheet.csv")
 
 

@@ -18,7 +18,7 @@ from placement.errors import UserError
 from reporting.live import follow
 from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
-from trivium import bill, planning, prices, probing
+from trivium import bill, calibrating, planning, prices, probing
 from trivium import demo as demonstration
 from trivium.console import AsJson, out, print_json, say, talk
 from trivium.local import stack as local
@@ -39,6 +39,7 @@ app.command()(planning.pareto)
 app.command()(planning.compare)
 app.command()(probing.probe)
 app.command()(bill.bill)
+app.command()(calibrating.calibrate)
 app.add_typer(prices.app, name="prices")
 
 

@@ -142,6 +142,16 @@ def test_a_batch_leaves_outputs_result_and_call_record(stack: Stack, clock: Fake
         "compute_s": 0.0,
         "bytes_in": 5,
         "bytes_out": 5,
+        "done": {
+            "tasks": 2,
+            "over_bytes": 5,
+            "largest_bytes": 3,
+            "first_bytes": 2,
+            "first_s": 0.0,
+            "whole_bytes": 0,
+            "whole_files": 0,
+            "output_shards": 2,
+        },
         "events": record["events"],
     }
     assert [event[0] for event in record["events"]] == ["transfer", "compute"] * 2 + ["transfer"]

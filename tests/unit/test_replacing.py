@@ -41,6 +41,7 @@ def given_failed_call(stack: Stack, error: str, reason: str, **fields: Any) -> N
         "tmp_mb": 512,
         "started_s": 1.7e9,
         "startup_s": 0.0,
+        "compute_s": 0.5,
         "ended_s": 1.7e9 + 1,
         "outcome": "failed",
         "error": error,
