@@ -18,13 +18,14 @@ demo: setup
 test: setup
 	$(PYTHON) -m pytest tests
 
-check: setup
+check: setup .tools/checkov/ready
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy .
 	.venv/bin/lint-imports
 	.venv/bin/deptry .
 	.venv/bin/cfn-lint template.yaml
+	.tools/checkov/bin/checkov --config-file .checkov.yaml
 	.venv/bin/shellcheck .ci/run requirements/lock
 
 setup: .venv/ready .tools/ministack/ready .tools/sam/ready

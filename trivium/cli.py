@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from botocore.exceptions import ClientError
 
 from control.stack import Stack
 from placement.errors import UserError
@@ -26,6 +27,9 @@ from trivium.reports import read_report
 from trivium.target import StackName, Target
 from trivium.upload import upload
 from trivium.watching import Watch
+
+# How services say that somebody may not do this; an answer to HEAD has no words but the status.
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -258,8 +262,11 @@ def guarded(command: Callable[[], Any]) -> int:
     """Run a command; say a user's mistake in one sentence."""
     try:
         answer = command()
-    except UserError as error:
-        talk.print(str(error), style="bold red", markup=False, soft_wrap=True)
+    except (UserError, ClientError, typer.TyperException) as error:
+        sentence = _mistake(error)
+        if sentence is None:
+            raise
+        talk.print(sentence, style="bold red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         talk.print("interrupted", style="bold")
@@ -268,11 +275,21 @@ def guarded(command: Callable[[], Any]) -> int:
         return int(error.exit_code)
     except typer.Abort:
         return 130
-    except typer.TyperException as error:  # an option that does not exist, or takes another value
-        said = error.format_message().replace("Value error, ", "").rstrip(".")
-        talk.print(f"{said}.", style="bold red", markup=False, soft_wrap=True)
-        return 2
     return answer if isinstance(answer, int) else 0
+
+
+def _mistake(error: Exception) -> str | None:
+    """Return what the user did wrong; None where it was not the user."""
+    if isinstance(error, typer.TyperException):  # no such option, or one that takes other values
+        return f"{error.format_message().replace('Value error, ', '').rstrip('.')}."
+    if not isinstance(error, ClientError):
+        return str(error)
+    if error.response["Error"]["Code"] not in DENIED:
+        return None
+    return (
+        f"AWS refuses: {error}. The policy in the stack's output UserPolicyArn allows what this "
+        "command does; attach it to your user or role."
+    )
 
 
 def _interrupt(*_: object) -> None:

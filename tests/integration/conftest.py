@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +45,23 @@ def aws(emulator: str) -> Aws:
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
         BillingMode="PAY_PER_REQUEST",
     )
+    _let_machines_send(aws)
     return aws
+
+
+def _let_machines_send(aws: Aws) -> None:
+    """Make the role of the tests' state machines: the emulator enforces what it may not do."""
+    trusted = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}}
+    may_send = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    iam = aws.client("iam")
+    iam.create_role(
+        RoleName="tests", AssumeRolePolicyDocument=policy_of(trusted | {"Action": "sts:AssumeRole"})
+    )
+    iam.put_role_policy(RoleName="tests", PolicyName="send", PolicyDocument=policy_of(may_send))
+
+
+def policy_of(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from trivium.local import ministack
 from trivium.local.processes import Processes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-MINISTACK = ROOT / ".tools" / "ministack" / "bin" / "ministack"
+MINISTACK = ROOT / ".tools" / "ministack" / "bin" / "python"
 BUCKET, TABLE, SLOTS = "tests", "ledger", 2
 ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 PATIENCE_S = 60.0

@@ -355,6 +355,8 @@ def test_every_resource_that_is_billed_carries_the_stacks_cost_allocation_tags()
     shared = found["Globals"]["Function"]["Tags"]
     untaggable = {
         "AWS::CloudWatch::Dashboard",
+        "AWS::IAM::InstanceProfile",
+        "AWS::IAM::ManagedPolicy",
         "AWS::S3::BucketPolicy",
         "AWS::SQS::QueuePolicy",
         "AWS::Serverless::LayerVersion",

@@ -55,9 +55,12 @@ def definition(machine: str) -> dict[str, Any]:
 
 
 @cache
+def template() -> dict[str, Any]:
+    return dict(yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader=_Loader))  # noqa: S506 - a SafeLoader
+
+
 def resources() -> dict[str, Any]:
-    template = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    return dict(template["Resources"])
+    return dict(template()["Resources"])
 
 
 def scopes(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -223,47 +226,68 @@ def test_the_sizes_of_run_task_share_one_folder() -> None:
         if resource["Type"] == "AWS::Serverless::Function"
     }
     assert set(functions) == {*CONTROL, *RUN_TASKS}
+    everywhere = template()["Globals"]["Function"]
     for name in RUN_TASKS:
         assert functions[name]["CodeUri"] == "functions/run_task"
-        assert functions[name]["MemorySize"] == int(name.removeprefix("RunTask"))
+        memory_mb = functions[name].get("MemorySize", everywhere["MemorySize"])
+        assert memory_mb == int(name.removeprefix("RunTask"))
     place = functions["Place"]["Environment"]["Variables"]["TRIVIUM_RUN_TASK_FUNCTIONS"]
     named = json.loads(place["Fn"][1])
     assert named == {name.removeprefix("RunTask"): f"${{{name}.Arn}}" for name in RUN_TASKS}
 
 
-def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for policy in resource["Properties"].get("Policies", []):
-        assert isinstance(policy, dict), "a managed policy gives more than is used"
-        yield from policy["Statement"]
+# Services that know no resources to narrow these rights to.
+ON_ANYTHING = ("logs:", "xray:")
 
 
-def test_roles_name_the_resources_that_they_use() -> None:
+def documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every policy document of a role, and every managed policy's, with its owner."""
     for name, resource in resources().items():
-        for statement in (
-            statements(resource)
-            if resource["Type"].startswith("AWS::Serv") and "Layer" not in resource["Type"]
-            else ()
-        ):
+        if resource["Type"] == "AWS::IAM::ManagedPolicy":
+            yield name, resource["Properties"]["PolicyDocument"]
+        for policy in resource["Properties"].get("Policies", []):
+            assert resource["Type"] == "AWS::IAM::Role", f"{name}: SAM would add to its policies"
+            yield name, policy["PolicyDocument"]
+
+
+def statements(owner: str) -> list[dict[str, Any]]:
+    return [one for name, document in documents() if name == owner for one in document["Statement"]]
+
+
+def role_of(name: str) -> str:
+    role = resources()[name]["Properties"]["Role"]["Fn"]
+    assert role[0] == "GetAtt"
+    return str(role[1].removesuffix(".Arn"))
+
+
+def test_rights_name_the_resources_that_they_are_on() -> None:
+    owners = {name for name, _ in documents()}
+    assert {role_of(name) for name in (*CONTROL, *RUN_TASKS, *MACHINES.values())} <= owners
+    for name in owners:
+        for statement in statements(name):
             actions = statement["Action"]
             actions = [actions] if isinstance(actions, str) else actions
-            assert not any(action.endswith(":*") or action == "*" for action in actions), name
+            assert not any("*" in action for action in actions), name
             if statement["Resource"] == "*":
-                assert all(action.startswith("logs:") for action in actions), name
+                assert all(action.startswith(ON_ANYTHING) for action in actions), name
 
 
-@pytest.mark.parametrize("name", [*CONTROL, *RUN_TASKS])
-def test_every_function_has_its_own_rights(name: str) -> None:
-    found = list(statements(resources()[name]))
-    assert found
-    assert all(statement["Resource"] != "*" for statement in found)
+def test_no_role_has_a_policy_that_the_template_does_not_write_out() -> None:
+    for name, resource in resources().items():
+        for arn in resource["Properties"].get("ManagedPolicyArns", []):
+            assert resources()[arn["Fn"][1]]["Type"] == "AWS::IAM::ManagedPolicy", name
+
+
+def test_every_function_and_machine_has_a_role_of_its_own() -> None:
+    roles = {name: role_of(name) for name in (*CONTROL, *MACHINES.values())}
+    assert roles == {name: f"{name}Role" for name in roles}
+    assert {role_of(name) for name in RUN_TASKS} == {"RunTaskRole"}
 
 
 @pytest.mark.parametrize("name", CONTROL)
 def test_every_function_may_write_its_record_of_the_call(name: str) -> None:
     # DESIGN: nothing is charged that is not logged; the handler puts an item as its last act.
-    assert any(
-        "dynamodb:PutItem" in statement["Action"] for statement in statements(resources()[name])
-    )
+    assert any("dynamodb:PutItem" in one["Action"] for one in statements(role_of(name)))
 
 
 def count_states(machine: str, path: list[str]) -> int:

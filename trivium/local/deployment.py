@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 
 from placement.errors import UserError
+from trivium.local.ministack import without_aws
 
 STACK_NAME = "trivium"
 LAST_WORDS = 3_000
@@ -27,9 +28,8 @@ def deploy(
     path = os.pathsep.join(
         [str(Path(sys.executable).parent), str(tools / "uv" / "bin"), os.environ["PATH"]]
     )
-    environment = (
-        os.environ | variables | {"PATH": path, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
-    )
+    environment = without_aws(os.environ) | variables
+    environment |= {"PATH": path, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
     sam = str(tools / "sam" / "bin" / "sam")
     build = [sam, "build", "--parallel"]
     words = [sam, "deploy", "--stack-name", STACK_NAME, "--no-progressbar"]
@@ -62,6 +62,8 @@ def outputs(session: boto3.Session, endpoint: str | None, stack: str) -> dict[st
     try:
         found = client.describe_stacks(StackName=stack)["Stacks"][0]
     except client.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
         raise UserError(
             f"There is no stack {stack!r} in {session.region_name}; `sam deploy` makes one."
         ) from error

@@ -1,8 +1,9 @@
-"""AWS on this machine: the emulator, on loopback, in an environment of its own."""
+"""AWS on this machine: the emulator, on loopback, in an environment of its own, enforcing IAM."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import boto3
@@ -12,12 +13,13 @@ from trivium.local.processes import Processes, free_port
 
 START_TIMEOUT_S = 60.0
 REGION = "us-east-1"
-# The emulator knows no accounts: any key is the root of account 000000000000.
-ACCESS_KEY = "local"
+# The key of the root of account 000000000000: who deploys. All else has a role, or is a user.
+ROOT_KEY = "local"
+PROGRAM = Path(__file__).with_name("ministack_with_roles.py")
 
 
-def start(processes: Processes, program: Path, folder: Path) -> str:
-    """Start the emulator; return its endpoint.
+def start(processes: Processes, python: Path, folder: Path) -> str:
+    """Start the emulator under its own interpreter; return its endpoint.
 
     Raises:
         UserError: it did not come up.
@@ -26,7 +28,10 @@ def start(processes: Processes, program: Path, folder: Path) -> str:
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {
+    environment = without_aws(os.environ) | {
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": ROOT_KEY,
+        "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",
@@ -34,7 +39,9 @@ def start(processes: Processes, program: Path, folder: Path) -> str:
         "OMP_NUM_THREADS": "1",
         "POWERTOOLS_TRACE_DISABLED": "true",
     }
-    processes.start("ministack", [str(program)], environment)
+    # -P: the folder of PROGRAM holds a module of the emulator's own name, namely this one.
+    words = [str(python), "-P", str(PROGRAM)]
+    processes.start("ministack", words, environment)
     processes.wait_until("ministack", lambda: answers(endpoint), START_TIMEOUT_S)
     return endpoint
 
@@ -48,19 +55,28 @@ def answers(endpoint: str) -> bool:
     return True
 
 
-def variables(endpoint: str) -> dict[str, str]:
-    """Return the environment in which every AWS client speaks to the emulator."""
+def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what it says of AWS: this machine's own is never meant."""
+    return {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+
+
+def place(endpoint: str) -> dict[str, str]:
+    """Return the environment in which every AWS client speaks to the emulator, as whom it may."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
-def session() -> boto3.Session:
-    """Return a session with the emulator's credentials, whatever this machine's own are."""
-    return boto3.Session(
-        aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=REGION
-    )
+def variables(endpoint: str) -> dict[str, str]:
+    """Return the environment in which every AWS client is root on the emulator."""
+    return place(endpoint) | {
+        "AWS_ACCESS_KEY_ID": ROOT_KEY,
+        "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+    }
+
+
+def session(key: str = ROOT_KEY, secret: str = ROOT_KEY) -> boto3.Session:
+    """Return a session with a key of the emulator's, root's by default."""
+    return boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=REGION)

@@ -14,6 +14,7 @@ import httpx
 
 from agents.cluster import ClusterUnavailableError
 from ray_tasks.ray_cluster import RayCluster
+from trivium.local.ministack import without_aws
 from trivium.local.processes import Processes, free_port
 
 START_TIMEOUT_S = 180.0
@@ -38,7 +39,7 @@ def start(processes: Processes, root: Path, slots: int, variables: dict[str, str
     # Its sockets lie there; a socket's path may have 107 characters at most.
     folder = tempfile.mkdtemp(prefix="trv-ray-", dir="/tmp")
     environment = (
-        os.environ
+        without_aws(os.environ)
         | variables
         | {
             "PYTHONPATH": str(root),

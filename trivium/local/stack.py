@@ -15,7 +15,7 @@ from pathlib import Path
 from placement.errors import UserError
 from runtime.ledger import Ledger
 from runtime.requests import Aws
-from trivium.local import deployment, ministack, ray_head, slurm
+from trivium.local import deployment, identities, ministack, ray_head, slurm
 from trivium.local.processes import Processes
 
 # What this machine's one Ray node and one MPI node are priced as: the smallest current type with
@@ -42,10 +42,17 @@ class LocalStack:
     endpoint: str
     outputs: dict[str, str]
     mpi: str  # what runs MPI jobs: slurm or mpirun
+    user_key: str
+    user_secret: str
 
     @property
     def aws(self) -> Aws:
-        """Return clients of its emulator."""
+        """Return clients of its emulator that may do what a user of the stack may."""
+        return Aws(ministack.session(self.user_key, self.user_secret), self.endpoint)
+
+    @property
+    def root(self) -> Aws:
+        """Return clients of its emulator that may do everything."""
         return Aws(ministack.session(), self.endpoint)
 
 
@@ -110,10 +117,11 @@ def _start(folder: Path, say: Say) -> LocalStack:
     begun_s = time.monotonic()
     processes = _processes(folder / "processes")
     tools = root() / ".tools"
-    endpoint = ministack.start(processes, tools / "ministack" / "bin" / "ministack", folder)
+    endpoint = ministack.start(processes, tools / "ministack" / "bin" / "python", folder)
     variables = ministack.variables(endpoint)
-    say(f"AWS emulator at {endpoint}")
-    head = ray_head.start(processes, root(), SLOTS, variables | _numba_cache(folder))
+    say(f"AWS emulator at {endpoint}, with IAM enforced")
+    machine = partial(identities.machine_variables, folder, endpoint=endpoint)
+    head = ray_head.start(processes, root(), SLOTS, machine("ray") | _numba_cache(folder))
     slurm_variables: dict[str, str] = {}
     mpi = "slurm" if slurm.installed() else "mpirun"
     if mpi == "slurm":
@@ -132,13 +140,19 @@ def _start(folder: Path, say: Say) -> LocalStack:
     }
     deployment.deploy(root(), tools, folder / "sam.log", variables, parameters)
     outputs = deployment.outputs(ministack.session(), endpoint, deployment.STACK_NAME)
+    key = identities.make_user(ministack.session(), endpoint, outputs["UserPolicyArn"])
+    roles = {"ray": outputs["RayAgentRoleArn"], "hpc": outputs["HpcAgentRoleArn"]}
+    identities.write_profiles(folder, roles)
     ray_head.wait(processes, head)
     say(f"Ray at {head.address}, one node with two slots")
-    stack = LocalStack(endpoint, outputs, mpi)
-    common = os.environ | variables | _numba_cache(folder) | _names(outputs) | SHARED_CORES
-    ray_variables = {"TRIVIUM_RAY_ADDRESS": head.address, "RAY_AUTH_TOKEN": head.token}
-    _start_agent(processes, "ray", RAY_TYPE, outputs["RayQueueUrl"], common | ray_variables)
-    _start_agent(processes, mpi, HPC_TYPE, outputs["HpcQueueUrl"], common | slurm_variables)
+    stack = LocalStack(endpoint, outputs, mpi, *key)
+    common = ministack.without_aws(os.environ) | _numba_cache(folder) | _names(outputs)
+    common |= SHARED_CORES
+    on_ray = common | machine("ray")
+    on_ray |= {"TRIVIUM_RAY_ADDRESS": head.address, "RAY_AUTH_TOKEN": head.token}
+    _start_agent(processes, "ray", RAY_TYPE, outputs["RayQueueUrl"], on_ray)
+    on_hpc = common | machine("hpc") | slurm_variables
+    _start_agent(processes, mpi, HPC_TYPE, outputs["HpcQueueUrl"], on_hpc)
     ledger = Ledger(stack.aws, outputs["Ledger"])
     for name, platform in (("agent-ray", "ray"), (f"agent-{mpi}", "hpc")):
         announced = partial(_announced, ledger, platform)
