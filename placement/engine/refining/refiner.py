@@ -190,7 +190,7 @@ class Refiner:
 
 def effort(tasks: int) -> int:
     """Return how often tasks of a graph of so many are taken up before that has to pay."""
-    most = most_effort(tasks) * min(1.0, (MANY_TASKS / tasks) ** 4)
+    most = most_effort(tasks) * min(1.0, (MANY_TASKS / tasks) ** 6)
     return max(FEWEST_PER_TASK * tasks, int(most))
 
 
