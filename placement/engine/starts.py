@@ -21,7 +21,7 @@ from placement.engine.simulator import Simulated, play_assignment
 from placement.engine.timetable import NO_WORKER, Timetable
 
 # So many tasks are played, in all clusters that are tried for one deadline.
-_PLAYED_TASKS = 6_000
+_PLAYED_TASKS = 8_000
 _FEWEST, _MOST = 6, 120
 # Larger graphs are not tried at all: HEFT looks at every node for every task.
 MOST_TASKS = 20_000

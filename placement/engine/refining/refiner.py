@@ -23,7 +23,7 @@ from placement.engine.timetable import NO_WORKER, Timetable
 # How often tasks are taken up in one refinement, in all tries together: per task, and at the most.
 TIMES_PER_TASK, MOST_TAKEN_UP = 300_000, 80_000_000
 # Graphs of more tasks begin with less of it, down to so much per task.
-MANY_TASKS, FEWEST_PER_TASK = 380, 1_000
+MANY_TASKS, FEWEST_PER_TASK = 380, 500
 # So much of it goes to all timetables, the rest to so many of them that are gone on with.
 FIRST = 0.2
 KEPT = 2
