@@ -136,7 +136,7 @@ class Model:
         times = self.calibration and self.calibration.run_times
         return times.end_s if times else self.platforms.value("run_end_s")
 
-    # --- Lambda ---
+    # Lambda
 
     def _on_lambda(self, step: Step, load: Load) -> Options:
         book = self.platforms
@@ -224,7 +224,7 @@ class Model:
         share = min(1.0, memory_mb / book.value("lambda_mb_per_vcpu"))
         return book.value("lambda_core_speed") * share
 
-    # --- Ray and MPI clusters ---
+    # Ray and MPI clusters
 
     def _on_clusters(self, step: Step, load: Load, platform: Platform) -> Options:
         clusters = [c for c in self.situation.clusters if c.platform == platform]
@@ -360,7 +360,7 @@ class Model:
         most = int(book.value("batches_per_slot"))
         return min(load.tasks, slots * max(1, min(most, worthwhile)))
 
-    # --- both ---
+    # both
 
     def pace(
         self, step: Step, load: Load, platform: Platform, size: str, slots_per_node: int = 1

@@ -254,7 +254,7 @@ def _alternatives(task: _Task, rules: _Rules) -> tuple[Alternative, ...]:
     return tuple(found)
 
 
-# --- a step's plan, in words ---
+# a step's plan, in words
 
 
 def _step_plans(task: _Task, rules: _Rules, solution: _Solution) -> tuple[StepPlan, ...]:

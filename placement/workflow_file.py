@@ -257,7 +257,7 @@ def _unknown_reference(step: str, ref: InputRef, known: list[str]) -> str:
     return f'step "{step}" reads {what} "{ref.name}" that is not there{meant}'
 
 
-# --- pydantic's errors as sentences ---
+# pydantic's errors as sentences
 
 _UNITS = (
     ("mb_per_mb", "MB per input MB"),

@@ -69,7 +69,7 @@ def fit(
     return replace(moving, overheads=queued)
 
 
-# --- scopes ---
+# scopes
 
 
 def _step_scopes(one: Sample) -> tuple[Scope, ...]:
@@ -98,7 +98,7 @@ def _groups(
     }
 
 
-# --- computing ---
+# computing
 
 
 def _anywhere(computing: Mapping[Scope, Computing]) -> dict[Scope, Computing]:
@@ -181,7 +181,7 @@ def _later_tasks(call: CallWork, one: Sample, known: Known) -> list[tuple[float,
     return [(mb, seconds / tasks * _reference_cores(one, known))]
 
 
-# --- what passes besides ---
+# what passes besides
 
 
 def _overheads(group: Sequence[Sample], known: Known) -> Overheads:

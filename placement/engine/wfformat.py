@@ -187,7 +187,7 @@ def _executed(
     return [items[found[name]] for name in tasks]
 
 
-# --- who waits for whom ---
+# who waits for whom
 
 
 def _parents(checked: Checker, trace: _Trace, tasks: Mapping[str, int]) -> Named:
@@ -276,7 +276,7 @@ def _cycle(parents: Sequence[Iterable[int]], waits: Sequence[int]) -> list[int]:
     return [task, *reversed(list(walked)[walked[task] :])]
 
 
-# --- types and groups ---
+# types and groups
 
 
 def _type(specified: Mapping[str, Any], executed: Mapping[str, Any]) -> str:
@@ -314,7 +314,7 @@ def _groups(
     )
 
 
-# --- what tasks need ---
+# what tasks need
 
 
 def _needs(checked: Checker, executed: list[dict[str, Any]], book: PlatformBook) -> _Needs:

@@ -129,7 +129,7 @@ def test_a_probe_leaves_out_the_mpi_step_and_releases_nothing_that_waits_for_it(
     ]
 
 
-# --- the budget ---
+# the budget
 
 
 def test_a_probe_above_its_budget_is_refused_before_any_step_is_on_record(stack: Stack) -> None:

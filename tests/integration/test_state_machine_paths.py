@@ -305,7 +305,7 @@ def test_a_wait_that_is_ended_with_a_failure_ends_the_step(step: Interpreter) ->
     assert step.names() == ["Await"]
 
 
-# --- the workflow machine; Step is a stand-in function (see tests/integration/interpreter.py) ---
+# the workflow machine; Step is a stand-in function (see tests/integration/interpreter.py)
 
 EVENT = {"detail": {"bucket": {"name": BUCKET}, "object": {"key": "raw/w/a.txt"}}}
 

@@ -65,7 +65,7 @@ def quantity(items: tuple[Item, ...], what: str) -> Decimal:
     return sum((one.quantity for one in items if one.what == what), Decimal(0))
 
 
-# --- Lambda ---
+# Lambda
 
 
 def test_a_call_is_charged_with_its_start_up() -> None:
@@ -121,7 +121,7 @@ def test_a_call_that_never_ended_is_charged_until_its_batch_was_called_again() -
     assert quantity(items, "Lambda compute 1024 MB") == (1 + 7) + 3 + 1
 
 
-# --- clusters ---
+# clusters
 
 JOB = {
     "started_s": BEGUN + 5,
@@ -158,7 +158,7 @@ def test_only_calls_whose_tasks_are_done_count_as_computing() -> None:
     assert task_seconds(calls) == 3.75
 
 
-# --- items ---
+# items
 
 items_of = st.lists(
     st.builds(
@@ -186,7 +186,7 @@ def test_items_survive_the_ledger_to_the_last_digit(items: list[Item]) -> None:
     assert [Item.from_json(one.to_json()) for one in items] == items
 
 
-# --- timelines ---
+# timelines
 
 
 def test_a_calls_events_are_its_start_up_and_what_it_did() -> None:
@@ -263,7 +263,7 @@ def test_a_timeline_has_one_row_per_worker_in_order_of_time() -> None:
     assert len(rows[1]["events"]) == 4
 
 
-# --- records of whole attempts ---
+# records of whole attempts
 
 
 def given_attempt(
@@ -455,7 +455,7 @@ def test_calls_of_one_part_are_not_those_of_another(stack: Stack) -> None:
     assert [call["call"] for call in calls_of(stack, KEYS, 1, 0)] == ["a"]
 
 
-# --- what an attempt failed of ---
+# what an attempt failed of
 
 
 def failed(name: str, error: str, *, at: float = 0.0, **fields: Any) -> Json:

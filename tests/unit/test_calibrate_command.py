@@ -143,7 +143,7 @@ def test_failed_and_unclear_attempts_teach_nothing(stack: Stack, calibrate: Run)
     assert written(stack) | {"made_at": ""} == before | {"made_at": ""}
 
 
-# --- one sentence, and nothing is written ---
+# one sentence, and nothing is written
 
 
 def refused(done: Done, stack: Stack) -> str:

@@ -37,7 +37,7 @@ SIZES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
 SECONDS = st.floats(0.01, 100)
 
 
-# --- lines ---
+# lines
 
 
 @settings(deadline=None)  # no timed assertions
@@ -78,7 +78,7 @@ def test_of_two_middle_values_the_newer_is_the_median() -> None:
     assert observed_median([0.3, 5.0, 0.4]) == 0.4
 
 
-# --- the fit ---
+# the fit
 
 
 @settings(deadline=None)  # no timed assertions
@@ -209,7 +209,7 @@ def test_the_order_in_which_samples_come_does_not_matter() -> None:
     assert fit(samples[::-1], [], KNOWN, AT) == fit(samples, [], KNOWN, AT)
 
 
-# --- what is kept ---
+# what is kept
 
 
 def test_a_calibration_is_read_as_it_was_written() -> None:
@@ -235,7 +235,7 @@ def test_of_many_calls_a_few_are_kept_from_the_least_to_the_largest() -> None:
     assert Work.from_json(json.loads(json.dumps(work.to_json()))) == work
 
 
-# --- plans ---
+# plans
 
 
 def test_a_plan_uses_the_calibration_names_it_and_keeps_what_the_book_says() -> None:

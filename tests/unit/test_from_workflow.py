@@ -239,7 +239,7 @@ def test_a_graph_agrees_with_the_loads_that_the_planner_of_steps_uses(
             assert computed_s == pytest.approx(wanted_s, abs=1e-5 * len(tasks))
 
 
-# --- read_graph: by content ---
+# read_graph: by content
 
 
 @pytest.mark.parametrize("name", ["read-clustering", "word-count", "letter-census", "line-census"])

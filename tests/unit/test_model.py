@@ -101,7 +101,7 @@ STEP = Step("s", "map", "m:f", over=InputRef("upload", "r"), profile=PROFILE)
 RAY = ClusterState("ray", "c7i.large", warm_nodes=1, slots_per_node=2, max_nodes=3)
 
 
-# --- loads ---
+# loads
 
 
 def test_the_data_is_followed_through_the_graph() -> None:
@@ -153,7 +153,7 @@ def test_what_a_profile_leaves_out_is_assumed_and_said() -> None:
     )
 
 
-# --- Lambda ---
+# Lambda
 
 
 def test_time_and_cost_on_lambda_follow_by_hand() -> None:
@@ -253,7 +253,7 @@ def test_memory_decides_the_smallest_function() -> None:
     assert {c.part.size["memory_mb"] for c in found.candidates} == {1769, 7076}
 
 
-# --- clusters ---
+# clusters
 
 
 def test_time_and_cost_on_a_warm_ray_node_follow_by_hand() -> None:
@@ -355,7 +355,7 @@ def test_a_platform_without_a_cluster_says_so() -> None:
     assert (found.candidates, found.why_not) == ((), "there is no such cluster in this deployment")
 
 
-# --- MPI ---
+# MPI
 
 MPI = Step(
     "s",

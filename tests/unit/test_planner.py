@@ -31,7 +31,7 @@ HPC = ClusterState("hpc", "c5n.9xlarge", warm_nodes=1, slots_per_node=2, max_nod
 LAPTOP = (RAY, HPC)
 READS = Path(__file__).parents[2] / "workflows" / "read-clustering.yaml"
 
-# --- random small cases ---
+# random small cases
 
 seconds = st.sampled_from([0.0, 0.3, 2.0, 9.0])
 profiles = st.builds(
@@ -316,7 +316,7 @@ def test_a_plan_comes_back_from_json_unchanged(
     assert json.dumps(again.to_json(), sort_keys=True) == text
 
 
-# --- the main workflow on a laptop ---
+# the main workflow on a laptop
 
 
 def laptop(mb: float, truth: bool = True) -> Situation:

@@ -61,7 +61,7 @@ def places(plan: Plan, step: str) -> list[tuple[str, int | str]]:
     ]
 
 
-# --- which shards ---
+# which shards
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_choice_follows_from_the_sizes_alone(
     assert sorted(shuffled[index] for index in spread(shuffled, count)) == taken
 
 
-# --- which places ---
+# which places
 
 
 def test_every_map_step_is_on_every_place_and_the_mpi_step_is_left_out() -> None:
@@ -147,7 +147,7 @@ def test_a_step_that_fits_nowhere_is_named() -> None:
         plan_probe(a_workflow(step), Situation({"r": (1,)}, (), 2), 2, 1)
 
 
-# --- the budget ---
+# the budget
 
 
 def test_a_budget_buys_three_shards_or_two_and_the_least_one_is_named() -> None:
@@ -181,7 +181,7 @@ def test_nodes_that_are_up_are_paid_for_as_long_as_the_probe_lasts() -> None:
         assert float(sum(paid_s)) == pytest.approx(plan.seconds, abs=0.01)
 
 
-# --- what must always hold ---
+# what must always hold
 
 profiles = st.fixed_dictionaries(
     {
@@ -223,7 +223,7 @@ def test_the_estimate_is_the_sum_of_its_items_and_more_shards_cost_no_less(
     assert two.usd <= three.usd
 
 
-# --- what all of the input would take ---
+# what all of the input would take
 
 
 def test_all_of_the_input_is_to_what_was_probed_as_its_bytes_are() -> None:

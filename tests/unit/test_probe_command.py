@@ -37,7 +37,7 @@ OUTPUTS = {"LambdaConcurrency": "2", "PartsAtOnce": "1", "Bucket": "b", "Ledger"
 type Json = dict[str, Any]
 
 
-# --- what is printed ---
+# what is printed
 
 
 def item(what: str, units: int, unit_usd: str) -> Json:
@@ -200,7 +200,7 @@ def test_the_places_and_what_is_beside_them_add_up_to_the_cost(
     assert sum(Decimal(line["usd"]) for line in lines) == Decimal(written["measured"]["usd"])
 
 
-# --- from a stack ---
+# from a stack
 
 
 def test_each_shard_is_what_its_call_has_recorded(stack: Stack) -> None:
@@ -225,7 +225,7 @@ def test_each_shard_is_what_its_call_has_recorded(stack: Stack) -> None:
     assert result.whole["quality"] == pytest.approx(480 / 330)
 
 
-# --- mistakes ---
+# mistakes
 
 
 @pytest.fixture
