@@ -25,6 +25,8 @@ CLAIM_LIFETIME_S = 30 * 24 * 3600
 MAX_NAME = 32
 # A ledger item holds 400 KB (DynamoDB, "Service quotas", item size); sizes and fields want some.
 MAX_NAMES_BYTES = 300_000
+# A manifest names a thousand files at most, each with a key of up to 1,024 bytes.
+MAX_MANIFEST_BYTES = 2_000_000
 
 
 def admit(stack: Stack, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def admit(stack: Stack, event: Mapping[str, Any], context: Any) -> dict[str, Any
     if owner["execution"] != event["execution"]:
         return {"verdict": "duplicate", "run": run, "reason": None}
     try:
-        upload = read_upload(key, lambda: stack.store.get_bytes(key))
+        upload = read_upload(key, lambda: _manifest(stack, key))
         fields = _run_fields(stack, upload)
     except UserError as error:
         _record(stack, run, key, event, {"status": "failed", "reason": str(error)})
@@ -82,6 +84,16 @@ def _version(stack: Stack, key: str) -> str:
         return stack.store.head(key)[1]
     except UserError:
         return "null"  # deleted meanwhile: refused below, with its sentence, when it is read
+
+
+def _manifest(stack: Stack, key: str) -> bytes:
+    size, _ = stack.store.head(key)
+    if size > MAX_MANIFEST_BYTES:
+        raise UserError(
+            f"{key} has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}. "
+            "Upload a smaller one."
+        )
+    return stack.store.get_bytes(key)
 
 
 def _name_for_run(key: str) -> str:

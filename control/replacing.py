@@ -14,6 +14,11 @@ from runtime.clock import now_s
 from runtime.dataflow import stop_waiting
 from runtime.keys import StepKeys
 
+CALLS_LEFT_NO_RECORD = (
+    "calls on Lambda failed before they could write to the bucket what of; the logs of RunTask "
+    "and the children of the step's Distributed Map say it."
+)
+
 
 def replace(
     stack: Stack, run: str, step: str, attempt: int, failure: Mapping[str, Any]
@@ -54,6 +59,8 @@ def _what_failed(
         found = failure_on_record(stack, keys, attempt, parts)
         if found is not None:
             return found
+    if error == "States.ExceedToleratedFailureThreshold":
+        return error, CALLS_LEFT_NO_RECORD
     return error, readable_reason(failure)
 
 

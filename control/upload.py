@@ -10,9 +10,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from placement.errors import UserError
+from placement.errors import UserError, shown
 from placement.probe import LEAST_SHARDS, MOST_SHARDS
 from runtime.keys import MANIFEST_NAMES, upload_workflow
+
+# Steps keep a file's name, with a number before it; file systems take 255 bytes.
+MAX_FILE_NAME_BYTES = 200
+LONGEST_SHOWN = 100  # characters of a field that does not belong there
 
 
 class ProbeOptions(BaseModel):
@@ -74,9 +78,11 @@ def read_upload(key: str, read_bytes: Any) -> Upload:
         read_bytes: returns its content; called for a manifest only.
 
     Raises:
-        UserError: the key names no workflow, or the manifest is wrong.
+        UserError: the key names no workflow, the manifest is wrong, or a file's name is too long
+            or cannot be shown.
 
     """
+    _checked(key)
     workflow = upload_workflow(key)
     if workflow is None or ".." in key.split("/"):
         raise UserError(
@@ -116,7 +122,8 @@ def _manifest(key: str, value: Any) -> Manifest:
         return Manifest.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        where = ".".join(map(str, first["loc"]))[:LONGEST_SHOWN] or "the whole"
+        where = where if where.isprintable() else ascii(where)
         said = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{key}: {where}: {said}; mend it and upload it again.") from error
 
@@ -149,4 +156,18 @@ def _in_folder(key: str, folder: str, file: str) -> str:
         raise UserError(
             f"{key} names the file {file!r}; name files that lie in its own folder, without `..`."
         )
-    return f"{folder}/{file}"
+    return _checked(f"{folder}/{file}")
+
+
+def _checked(key: str) -> str:
+    """Return a file's key if its name is one that every platform can take."""
+    name = key.rsplit("/", 1)[-1]
+    if key != shown(key) or "\n" in key:
+        raise UserError(f"The key {key!r} has a control character; rename the file.")
+    size = len(name.encode())
+    if size > MAX_FILE_NAME_BYTES:
+        raise UserError(
+            f"The name of the file {name[:40]!r}... has {size} bytes; rename it to at most "
+            f"{MAX_FILE_NAME_BYTES}."
+        )
+    return key

@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from placement.books import PlatformBook
+from placement.errors import UserError
 from placement.workflow import Step, Workflow
 
 BYTES_PER_MB = 1_000_000
+
+# Beyond these a workflow's profile or its input is not meant: an exabyte of output, and more
+# shards in all than fit into the memory of the function that plans.
+_MOST_OUTPUT_MB = 1e12
+_MOST_SHARDS = 20_000_000
 
 # Which of a map's shards, given their sizes, are its tasks: indices in rising order.
 type Choose = Callable[[Sequence[float]], Sequence[int]]
@@ -86,6 +92,8 @@ def loads(
 
     Outputs are taken to be spread evenly over a step's shards. `choose` says which shards a map
     takes; what follows reads the outputs of those alone.
+
+    Raises UserError where a step would write more, or into more shards, than can be planned.
     """
     shards: dict[str, list[float]] = {}
     found: dict[str, Load] = {}
@@ -101,7 +109,8 @@ def loads(
         over = [] if step.over is None else files[str(step.over)]
         over = [over[index] for index in choose(over)]
         whole = [size for ref in step.whole for size in files[str(ref)]]
-        load = _load(step, over, whole, needs(step, book))
+        most = _MOST_SHARDS - sum(map(len, shards.values()))
+        load = _load(step, over, whole, needs(step, book), most)
         found[step.name] = load
         shards[step.name] = [load.output_mb / load.output_shards] * load.output_shards
     return found
@@ -137,20 +146,29 @@ def needs(step: Step, book: PlatformBook) -> Needs:
     )
 
 
-def _load(step: Step, over: list[float], whole: list[float], needed: Needs) -> Load:
+def _load(
+    step: Step, over: list[float], whole: list[float], needed: Needs, most_shards: int
+) -> Load:
     tasks = 1 if step.over is None else max(1, len(over))
     over_mb, whole_mb = math.fsum(over), math.fsum(whole)
     input_mb = over_mb + tasks * whole_mb
-    per_mb = step.profile.shards_per_mb
-    shards = tasks if per_mb is None else max(tasks, _ceil(per_mb * input_mb))
+    output_mb = needed.output_mb_per_mb * input_mb
+    wanted = (step.profile.shards_per_mb or 0) * input_mb
+    if output_mb > _MOST_OUTPUT_MB or max(wanted, tasks) > most_shards:
+        raise UserError(
+            f'step "{step.name}" would read {input_mb:,.0f} MB in {tasks:,} '
+            f"task{'' if tasks == 1 else 's'} and write {output_mb:.3g} MB in "
+            f"{max(wanted, tasks):.3g} shards, too many to plan; lower shards_per_mb or "
+            "output_mb_per_mb in the profiles, or upload less at once."
+        )
     return Load(
         tasks=tasks,
         over_mb=over_mb,
         largest_mb=max(over, default=0.0),
         whole_mb=whole_mb,
         whole_files=len(whole),
-        output_mb=needed.output_mb_per_mb * input_mb,
-        output_shards=shards,
+        output_mb=output_mb,
+        output_shards=max(tasks, _ceil(wanted)),
         needs=needed,
     )
 

@@ -364,9 +364,20 @@ def safe_name(name: str) -> str:
 
 
 def put_output(store: Store, output: Path, key: str) -> list[StoredObject]:
-    """Put a task's output, a file or a directory of shards, under its key."""
+    """Put a task's output, a file or a directory of shards, under its key.
+
+    Raises:
+        UserError: something in the directory is no file; nothing has been put then.
+
+    """
     if output.is_dir():
-        shards = sorted(path for path in output.iterdir() if path.is_file())
+        shards = sorted(output.iterdir())
+        for path in shards:
+            if not path.is_file():
+                raise UserError(
+                    f"The task wrote {path.name!r} into its output folder, which is no file; a "
+                    "task's shards are files that lie in that folder itself."
+                )
         return store.upload_all([(path, f"{key}/{path.name}") for path in shards])
     return [store.upload(output, key + output.name[len(key.rsplit("/", 1)[-1]) :])]
 

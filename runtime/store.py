@@ -1,13 +1,14 @@
 """The bucket: objects in, objects out."""
 
 import json
+import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
 
 from placement.errors import UserError
 from runtime.requests import Aws
@@ -15,6 +16,9 @@ from runtime.requests import Aws
 PARALLEL_REQUESTS = 16
 # Up to here one request moves an object; above, the transfer manager splits it into several.
 ONE_REQUEST_BYTES = 8 * 2**20
+# An answer that breaks off in its body is the caller's to ask for again: boto3 has retried by then.
+BROKEN_OFF = (IncompleteReadError, ResponseStreamingError)
+READ_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,19 @@ class Store:
 
         """
         ranged = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
-        try:
-            body = self._s3.get_object(Bucket=self.bucket, Key=key, **ranged)["Body"].read()
-        except ClientError as error:
-            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
-                raise self._missing(key) from error
-            raise
-        return bytes(body)
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            try:
+                return bytes(
+                    self._s3.get_object(Bucket=self.bucket, Key=key, **ranged)["Body"].read()
+                )
+            except BROKEN_OFF:
+                if attempt == READ_ATTEMPTS:
+                    raise
+            except ClientError as error:
+                if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                    raise self._missing(key) from error
+                raise
+        raise AssertionError("the last attempt returns or raises")
 
     def get_json(self, key: str) -> Any:
         """Return a JSON object.
@@ -114,15 +124,21 @@ class Store:
                 yield StoredObject(entry["Key"], entry["Size"])
 
     def download(self, key: str, path: Path, size_bytes: int | None = None) -> None:
-        """Bring an object to a local file; knowing its size saves requests.
+        """Bring an object to a local file, all of it or nothing; knowing its size saves requests.
 
         Raises:
             UserError: there is no such object.
 
         """
         if size_bytes is not None and size_bytes <= ONE_REQUEST_BYTES:
-            path.write_bytes(self.get_bytes(key))
+            part = path.with_name(f".{secrets.token_hex(8)}.part")  # `path`'s name may be too long
+            try:
+                part.write_bytes(self.get_bytes(key))
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
             return
+        # The transfer manager writes beside the file, and renames.
         try:
             self._s3.download_file(self.bucket, key, str(path))
         except ClientError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from moto import mock_aws
+from xdist.scheduler import LoadFileScheduling
 
 from control.stack import Stack
 from tests.command import Done, Run, run_command
@@ -18,6 +20,18 @@ from tests.support import ENVIRONMENT, FakeClock, make_stack, set_environment
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+class OneStack(LoadFileScheduling):  # type: ignore[misc]
+    """Gives a worker whole files, and all end-to-end tests to one: they share a local stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.startswith("tests/e2e/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStack:
+    return OneStack(config, log)
 
 
 @pytest.fixture

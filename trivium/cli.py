@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+)
 
 from control.stack import Stack
 from placement.errors import UserError
 from reporting.live import follow
 from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
-from trivium import bill, calibrating, planning, prices, probing
+from trivium import bill, calibrating, cluster, planning, prices, probing
 from trivium import demo as demonstration
 from trivium.console import AsJson, out, print_json, say, talk
 from trivium.local import stack as local
@@ -30,6 +36,7 @@ from trivium.watching import Watch
 
 # How services say that somebody may not do this; an answer to HEAD has no words but the status.
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+UNREACHABLE = (ConnectTimeoutError, EndpointConnectionError, HTTPClientError, NoCredentialsError)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +52,7 @@ app.command()(probing.probe)
 app.command()(bill.bill)
 app.command()(calibrating.calibrate)
 app.add_typer(prices.app, name="prices")
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.command()
@@ -262,7 +270,7 @@ def guarded(command: Callable[[], Any]) -> int:
     """Run a command; say a user's mistake in one sentence."""
     try:
         answer = command()
-    except (UserError, ClientError, typer.TyperException) as error:
+    except (UserError, ClientError, typer.TyperException, *UNREACHABLE) as error:
         sentence = _mistake(error)
         if sentence is None:
             raise
@@ -282,6 +290,11 @@ def _mistake(error: Exception) -> str | None:
     """Return what the user did wrong; None where it was not the user."""
     if isinstance(error, typer.TyperException):  # no such option, or one that takes other values
         return f"{error.format_message().replace('Value error, ', '').rstrip('.')}."
+    if isinstance(error, UNREACHABLE):
+        return (
+            f"AWS cannot be reached: {str(error).rstrip('.')}. Start the local stack with "
+            "`trivium up`, or look at your AWS configuration."
+        )
     if not isinstance(error, ClientError):
         return str(error)
     if error.response["Error"]["Code"] not in DENIED:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from control.upload import read_upload
 from placement.errors import UserError
 from runtime.keys import UPLOAD_PREFIX, run_id
 from trivium.target import Target
@@ -18,16 +19,18 @@ def upload(target: Target, workflow: str, files: Sequence[Path], options: Mappin
     """Upload files and start a run; return the run's name.
 
     Raises:
-        UserError: a file is not there, or two have one name.
+        UserError: a file is not there, two have one name, or an option or a name is refused;
+            nothing has been uploaded then.
 
     """
     check_files(files)
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = f"{UPLOAD_PREFIX}{workflow}/{moment}-{secrets.token_hex(3)}"
-    for path in files:
-        target.stack.store.upload(path, f"{folder}/{path.name}")
     key = f"{folder}/manifest.json"
     body = json.dumps({"files": [path.name for path in files], **options}).encode()
+    read_upload(key, lambda: body)
+    for path in files:
+        target.stack.store.upload(path, f"{folder}/{path.name}")
     bucket = target.stack.store.bucket
     answer = target.stack.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
     return run_id(workflow, bucket, key, answer.get("VersionId", "null"))

@@ -493,3 +493,14 @@ def test_batches_and_parts_come_back_from_json() -> None:
         "code": {"run": "m:f", "command": None, "parameters": {}},
     }
     assert Part.from_json(description) == Part(KEYS, 2, 1, "ray", TaskCode("m:f", None, {}), None)
+
+
+def test_a_folder_among_the_shards_is_refused_and_nothing_is_put(
+    stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "inner").mkdir(parents=True)
+    (tmp_path / "out" / "a.txt").write_text("a")
+    (tmp_path / "out" / "inner" / "b.txt").write_text("b")
+    with pytest.raises(UserError, match=r"wrote 'inner' into its output folder, which is no file"):
+        put_output(stack.store, tmp_path / "out", "out/000000")
+    assert list(stack.store.listing("out/")) == []

@@ -20,8 +20,9 @@ from billing.scope import LOGICAL_IDS, Scope, hours
 from placement.account import Item, item
 from placement.errors import UserError
 from reporting.bill_text import bill_headline
+from tests.definitions import ROOT
 from tests.unit import cur_sample as sample
-from tests.unit.test_state_machines import ROOT, _Loader
+from tests.unit.test_state_machines import _Loader
 
 ENDED = sample.HOUR + timedelta(minutes=4)
 COMPLETE = ENDED + timedelta(hours=24)

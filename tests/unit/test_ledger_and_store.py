@@ -1,19 +1,22 @@
 """The ledger keeps what is written to it; the store says plainly what is not there."""
 
 import math
+import resource
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import IncompleteReadError
+from botocore.response import StreamingBody
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from control.stack import Stack
 from placement.errors import UserError
 from runtime.ledger import from_item, to_item
-from runtime.store import StoredObject
+from runtime.store import READ_ATTEMPTS, StoredObject
 
 # DynamoDB's numbers have 38 digits and magnitudes from 1e-130 to 1e125; above 2**53 a float that
 # comes back as an int may differ from it by less than a float can tell.
@@ -149,6 +152,48 @@ def test_a_span_is_read_without_its_end(stack: Stack) -> None:
     stack.store.put_text("k", "0123456789", "text/plain")
     assert stack.store.get_bytes("k", (2, 5)) == b"234"
     assert stack.store.get_bytes("k", (9, 10)) == b"9"
+
+
+def broken_off(stack: Stack, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Have so many answers end in the middle of their bodies."""
+    left = iter(range(times))
+    read = StreamingBody.read
+
+    def broken(body: StreamingBody, amt: int | None = None) -> bytes:
+        whole = read(body, amt)
+        if next(left, None) is not None:
+            raise IncompleteReadError(actual_bytes=len(whole) // 2, expected_bytes=len(whole))
+        return whole
+
+    stack.store.put_text("k", "0123456789", "text/plain")
+    monkeypatch.setattr(StreamingBody, "read", broken)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_off(stack, monkeypatch, READ_ATTEMPTS - 1)
+    assert stack.store.get_bytes("k") == b"0123456789"
+
+
+def test_answers_that_keep_breaking_off_are_told_of(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_off(stack, monkeypatch, READ_ATTEMPTS)
+    with pytest.raises(IncompleteReadError):
+        stack.store.get_bytes("k")
+
+
+def test_a_file_is_brought_whole_or_not_at_all(stack: Stack, tmp_path: Path) -> None:
+    stack.store.put_text("k", "0123456789" * 100, "text/plain")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))  # as if the disk were full
+    try:
+        with pytest.raises(OSError, match="large"):
+            stack.store.download("k", tmp_path / "here", 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_object_is_named_in_one_sentence(stack: Stack, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.replacing import readable_reason, replace
+from control.replacing import CALLS_LEFT_NO_RECORD, readable_reason, replace
 from control.stack import Stack
 from runtime.keys import StepKeys
 from tests.attempts import an_attempt, place_attempt
@@ -114,7 +114,7 @@ def test_a_failure_that_was_made_good_is_not_the_reason(stack: Stack) -> None:
     given_failed_call(stack, "UserError", "old", call="a")
     given_failed_call(stack, "", "", call="b", started_s=1.7e9 + 5, outcome="succeeded")
     answer = replace(stack, RUN, STEP, 1, OF_THE_MAP)
-    assert answer["reason"] == f"Step s failed: {OF_THE_MAP['Cause']}"
+    assert answer["reason"] == f"Step s failed: {CALLS_LEFT_NO_RECORD}"
 
 
 def test_a_failure_with_a_name_of_its_own_is_taken_at_its_word(stack: Stack) -> None:
@@ -124,10 +124,10 @@ def test_a_failure_with_a_name_of_its_own_is_taken_at_its_word(stack: Stack) -> 
     assert answer["verdict"] == "replaced"
 
 
-def test_a_map_without_records_keeps_its_own_words(stack: Stack) -> None:
+def test_a_map_without_records_says_where_to_look(stack: Stack) -> None:
     given_placements(stack, LAMBDA)
     answer = replace(stack, RUN, STEP, 1, OF_THE_MAP)
-    assert answer["reason"] == f"Step s failed: {OF_THE_MAP['Cause']}"
+    assert answer["reason"] == f"Step s failed: {CALLS_LEFT_NO_RECORD}"
 
 
 def test_replacing_again_is_harmless(stack: Stack) -> None:

@@ -44,7 +44,9 @@ def test_scores_leave_out_reads_without_known_origin() -> None:
 def test_truth_is_read_by_column_also_when_compressed(tmp_path: Path) -> None:
     path = tmp_path / "s.truth.tsv.gz"
     path.write_bytes(gzip.compress(b"read_id\torigin\tgenus\nr1\tA\tG\nr2\tB\tG\n"))
-    assert read_truth(path) == {"origin": {"r1": "A", "r2": "B"}, "genus": {"r1": "G", "r2": "G"}}
+    both = {"origin": {"r1": "A", "r2": "B"}, "genus": {"r1": "G", "r2": "G"}}
+    assert read_truth(path, {"r1", "r2", "r3"}) == both
+    assert read_truth(path, {"r2"}) == {"origin": {"r2": "B"}, "genus": {"r2": "G"}}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_a_malformed_truth_is_refused_with_its_line(tmp_path: Path, text: Any, r
     path = tmp_path / "s.truth.tsv"
     path.write_text(text)
     with pytest.raises(UserError, match=reason):
-        read_truth(path)
+        read_truth(path, {"r1"})
 
 
 @given(st.lists(st.integers(0, 50), max_size=4000), st.integers(1, 5))

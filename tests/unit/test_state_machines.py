@@ -15,8 +15,16 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-MACHINES = {"step": "StepMachine", "workflow": "WorkflowMachine"}
+from tests.definitions import (
+    MACHINES,
+    PLACEHOLDER,
+    ROOT,
+    definition,
+    definition_text,
+    scopes,
+    states,
+)
+
 CONTROL = ("Admit", "Plan", "Await", "Place", "Settle", "Replace", "Report")
 RUN_TASKS = ("RunTask1024", "RunTask1769", "RunTask7076")
 CALLBACK = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
@@ -28,7 +36,6 @@ KNOWN_COMPLAINTS: dict[str, list[str]] = {
     "step": [f'Field "InputType" not allowed in {_READER}'],
     "workflow": [],
 }
-PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,15 +52,6 @@ def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _short_form)
 
 
-def text_of(machine: str) -> str:
-    return (ROOT / "statemachines" / f"{machine}.asl.json").read_text(encoding="utf-8")
-
-
-def definition(machine: str) -> dict[str, Any]:
-    """Return a definition with every placeholder filled in with 1, a number or a text."""
-    return dict(json.loads(PLACEHOLDER.sub("1", text_of(machine))))
-
-
 @cache
 def template() -> dict[str, Any]:
     return dict(yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader=_Loader))  # noqa: S506 - a SafeLoader
@@ -61,23 +59,6 @@ def template() -> dict[str, Any]:
 
 def resources() -> dict[str, Any]:
     return dict(template()["Resources"])
-
-
-def scopes(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the machine and everything inside it that has states of its own."""
-    yield machine
-    for state in machine["States"].values():
-        inner = [state[name] for name in ("ItemProcessor", "Iterator") if name in state]
-        for scope in [*inner, *state.get("Branches", [])]:
-            yield from scopes(scope)
-
-
-def states(machine: str) -> dict[str, dict[str, Any]]:
-    return {
-        name: state
-        for scope in scopes(definition(machine))
-        for name, state in scope["States"].items()
-    }
 
 
 def targets(state: dict[str, Any]) -> list[str]:
@@ -101,7 +82,7 @@ def test_statelint_finds_nothing_but_what_it_does_not_know(machine: str, tmp_pat
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_template_fills_in_every_placeholder_and_no_other(machine: str) -> None:
-    wanted = set(PLACEHOLDER.findall(text_of(machine)))
+    wanted = set(PLACEHOLDER.findall(definition_text(machine)))
     assert wanted == set(resources()[MACHINES[machine]]["Properties"]["DefinitionSubstitutions"])
 
 
@@ -213,7 +194,7 @@ def test_state_function_folder_and_handler_share_a_name(name: str) -> None:
     assert "def lambda_handler(" in source
     machine = "step" if name in states("step") else "workflow"
     parameters = states(machine)[name]["Parameters"]
-    assert f'"FunctionName": "${{{name}Arn}}"' in text_of(machine)
+    assert f'"FunctionName": "${{{name}Arn}}"' in definition_text(machine)
     assert set(parameters) <= {"FunctionName", "Payload", "Payload.$"}
     substitutions = resources()[MACHINES[machine]]["Properties"]["DefinitionSubstitutions"]
     assert substitutions[f"{name}Arn"] == {"Fn": ["GetAtt", f"{name}.Arn"]}

@@ -33,6 +33,7 @@ MATE_PATTERNS = (
 )
 MATE_SEPARATORS = np.frombuffer(b"/._", np.uint8)
 SHARD_LIMIT = 100_000
+MATES_AT_ONCE = 100_000  # each takes some hundred bytes while it is interleaved
 GZIP_LEVELS = range(4)
 
 
@@ -158,7 +159,7 @@ def _interleaved(first: Path, second: Path) -> Iterator[Fragments]:
                 f"{short.name} ends after record {done}, {long.name} goes on: mates' files must "
                 "have the same number of reads; upload both again"
             )
-        size = min(len(left.line_ends), len(right.line_ends))
+        size = min(len(left.line_ends), len(right.line_ends), MATES_AT_ONCE)
         now, held[0] = _divide(left, size)
         mates, held[1] = _divide(right, size)
         _check_names(now, mates, (first, second), done)

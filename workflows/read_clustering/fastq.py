@@ -26,6 +26,10 @@ type Kind = Literal["single", "paired"]
 
 BLOCK_BYTES = 8 << 20
 RECORD_LIMIT_BYTES = 64 << 20
+# Deflate packs at most 1,032 bytes into one; sequencing reads come to some tens, at most. What
+# goes far beyond is made to fill disks.
+INFLATION_LIMIT = 200
+INFLATION_CHECKED_BYTES = 256 << 20
 WHITESPACE = (ord(" "), ord("\t"))
 FOREIGN_MAGIC = {
     b"BZh": "bzip2",
@@ -81,16 +85,24 @@ def read_records(path: Path, mates: int = 1) -> Iterator[Records]:
     BLOCK_BYTES, or of the largest record.
 
     Raises:
-        UserError: the file is not FASTQ, is damaged or cut short, or a record is malformed or over
-            RECORD_LIMIT_BYTES; the sentence names the file and the record (the first is 1).
+        UserError: the file is not FASTQ, is damaged or cut short, a record is malformed or over
+            RECORD_LIMIT_BYTES, or it unpacks to over INFLATION_LIMIT times its size; the sentence
+            names the file and the record (the first is 1).
 
     """
-    done = 0
+    done = unpacked = 0
+    most = max(INFLATION_CHECKED_BYTES, INFLATION_LIMIT * path.stat().st_size)
     with _open(path) as stream:
         rest = b""
         ended = False
         while not ended:
             text, ended = _fill(stream, rest, path, done)
+            unpacked += len(text) - len(rest)
+            if unpacked > most:
+                raise UserError(
+                    f"{path.name}: unpacks to over {INFLATION_LIMIT} times its size, as no reads "
+                    f"do, in or after record {done + 1}; check that the file is FASTQ"
+                )
             if done == 0:
                 _check_first_byte(text, path)
             records, rest = _split(text, mates, ended=ended)

@@ -33,6 +33,7 @@ NO_BASE = 4
 TETRAMER_BASES = 4
 TETRAMERS = 136
 COUNT_LIMIT = 65_535
+BUCKETS = 1 << 12
 
 
 def _base_codes() -> Bytes:
@@ -195,10 +196,12 @@ def _keep_minima(hashes: NDArray[np.uint64], first: int, last: int, window: int)
             hashes[i] = min(hashes[i], hashes[i + step])
         width += step
     kept = first + 1
+    before = hashes[first]
     for i in range(first + 1, last - span + 1):
-        changed = hashes[i] != hashes[kept - 1]
-        hashes[kept] = hashes[i]
-        kept += changed
+        value = hashes[i]
+        hashes[kept] = value
+        kept += value != before
+        before = value
     return kept
 
 
@@ -241,13 +244,37 @@ def _add_tetramers(sequence: Bytes, counts: NDArray[np.uint16]) -> None:
             counts[TETRAMER_COLUMNS[word]] += 1
 
 
-@_compiled("i8(u8[::1], i8, i8)")
-def _sort_unique(hashes: NDArray[np.uint64], first: int, last: int) -> int:
+@_compiled("i8(u8[::1], i8, i8, u8[::1], i8[::1])")
+def _sort_unique(
+    hashes: NDArray[np.uint64], first: int, last: int, spare: NDArray[np.uint64], ends: Places
+) -> int:
     """Sort hashes[first:last] and move each value once to the front; return where they end.
 
-    A Shell sort: short lists are the rule, and numpy's own sort takes numba seconds to compile.
+    Hashes are spread evenly enough that their first bits bring each close to its place: into about
+    as many buckets as there are hashes. A Shell sort does the rest, its first step no wider than
+    the largest bucket: nothing has further to go. `spare` holds as many numbers as there are
+    hashes, `ends` is of a length that is a power of two.
     """
-    gap = (last - first) // 2
+    bits = 1
+    while (1 << bits) < last - first and (2 << bits) <= len(ends):
+        bits += 1
+    shift = np.uint64(64 - bits)
+    ends[: 1 << bits] = 0
+    for i in range(first, last):
+        spare[i - first] = hashes[i]
+        ends[hashes[i] >> shift] += 1
+    begin = first
+    largest = 0
+    for bucket in range(1 << bits):
+        count = ends[bucket]
+        largest = max(largest, count)
+        ends[bucket] = begin
+        begin += count
+    for i in range(last - first):
+        bucket = spare[i] >> shift
+        hashes[ends[bucket]] = spare[i]
+        ends[bucket] += 1
+    gap = largest // 2
     while gap:
         for i in range(first + gap, last):
             value = hashes[i]
@@ -275,6 +302,13 @@ def _fill_rows(
 ) -> int:
     """Sketch every fragment, line_ends being [fragments, mates, 4]; return how many hashes."""
     hashes, hash_counts, tetra = rows
+    longest = 0
+    for fragment in range(len(line_ends)):
+        bases = 0
+        for mate in range(line_ends.shape[1]):
+            bases += line_ends[fragment, mate, 1] - line_ends[fragment, mate, 0] - 1
+        longest = max(longest, bases)
+    spare, bucket_ends = np.empty(longest, np.uint64), np.empty(BUCKETS, np.int64)
     used = 0
     for fragment in range(len(line_ends)):
         first = used
@@ -283,6 +317,6 @@ def _fill_rows(
             sequence = data[ends[0] + 1 : ends[1]]
             used = _add_minimizers(sequence, k, window, hashes, used)
             _add_tetramers(sequence, tetra[fragment])
-        used = _sort_unique(hashes, first, used)
+        used = _sort_unique(hashes, first, used, spare, bucket_ends)
         hash_counts[fragment] = used - first
     return used

@@ -17,6 +17,7 @@ from mpi4py import MPI
 
 from workflows.read_clustering.spectral.graph import Edges, Operator
 from workflows.read_clustering.spectral.parallel import (
+    BLOCK_ROWS,
     Floats,
     Rows,
     block_products,
@@ -90,25 +91,28 @@ def lowest_eigenpairs(
     """
     matrix = NormalisedAdjacency(comm, rows, edges)
     wanted = min(count, rows.total) - 1
-    size = min(4 * wanted + 30, rows.total - 1)
+    size = min(3 * wanted + 20, rows.total - 1)
     state = state or _first_state(comm, rows, matrix)
-    while state.restarts <= MAX_RESTARTS:
-        basis, projected, residue = _extended(comm, rows, matrix, state, size)
+    # One memory for all restarts: to get new pages costs as much as many steps.
+    basis = np.empty((size + 2, state.basis.shape[1]))
+    basis[: len(state.basis)] = state.basis
+    ritz, restarts = state.values, state.restarts
+    while restarts <= MAX_RESTARTS:
+        projected, residue = _extend(comm, rows, matrix, basis, ritz)
         values, vectors = np.linalg.eigh(projected)
         values, vectors = values[::-1], vectors[:, ::-1]
         if np.all(np.abs(residue * vectors[-1, :wanted]) < TOLERANCE):
-            found = vectors[:, :wanted].T @ basis[1:-1]
+            _rotate(basis[1:-1], vectors[:, :wanted])
             return Eigenpairs(
                 np.concatenate((np.zeros(1), 1.0 - values[:wanted])),
-                np.concatenate((basis[:1], found)).T,
-                state.restarts,
+                basis[: 1 + wanted].T,
+                restarts,
             )
         kept = wanted + (size - wanted) // 2
-        rotated = vectors[:, :kept].T @ basis[1:-1]
-        state = State(
-            np.concatenate((basis[:1], rotated, basis[-1:])), values[:kept], state.restarts + 1
-        )
-        save(state)
+        _rotate(basis[1:-1], vectors[:, :kept])
+        basis[kept + 1] = basis[-1]
+        ritz, restarts = values[:kept], restarts + 1
+        save(State(basis[: kept + 2].copy(), ritz, restarts))
     raise ArithmeticError(f"the eigensolver did not converge in {MAX_RESTARTS} restarts")
 
 
@@ -131,15 +135,26 @@ def _first_state(comm: MPI.Comm, rows: Rows, matrix: NormalisedAdjacency) -> Sta
     return State(np.concatenate((basis, start[None, :] / _norm(comm, start))), np.zeros(0), 0)
 
 
-def _extended(
-    comm: MPI.Comm, rows: Rows, matrix: NormalisedAdjacency, state: State, size: int
-) -> tuple[Floats, Floats, float]:
-    """Add steps until the basis has `size` vectors: basis with the next one, V^T S V, residue."""
-    kept = len(state.values)
-    basis = np.empty((size + 2, state.basis.shape[1]))
-    basis[: kept + 2] = state.basis
+def _rotate(basis: Floats, vectors: Floats) -> None:
+    """Replace the first rows of the basis by vectors^T basis, as many as there are vectors.
+
+    A block of columns at a time, so that it needs no other memory than the processor's cache.
+    """
+    for start in range(0, basis.shape[1], BLOCK_ROWS):
+        block = basis[:, start : start + BLOCK_ROWS]
+        block[: vectors.shape[1]] = vectors.T @ block
+
+
+def _extend(
+    comm: MPI.Comm, rows: Rows, matrix: NormalisedAdjacency, basis: Floats, ritz: Floats
+) -> tuple[Floats, float]:
+    """Fill the basis step by step; return V^T S V and the length of what is left.
+
+    It holds the known vector, those of the Ritz values kept, and the one to go on with.
+    """
+    kept, size = len(ritz), len(basis) - 2
     projected = np.zeros((size, size))
-    projected[np.arange(kept), np.arange(kept)] = state.values
+    projected[np.arange(kept), np.arange(kept)] = ritz
     residue = 0.0
     for step in range(kept, size):
         product = matrix.times(basis[step + 1])
@@ -159,7 +174,7 @@ def _extended(
         else:
             product = product / residue
         basis[step + 2] = product
-    return basis, projected, residue
+    return projected, residue
 
 
 def _orthogonalised(

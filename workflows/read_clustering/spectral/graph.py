@@ -85,20 +85,23 @@ class Operator:
 
     def __init__(self, comm: MPI.Comm, rows: Rows, edges: Edges) -> None:
         first, last = rows.span(comm.rank)
-        wanted = np.unique(edges.column)
-        wanted = wanted[(wanted < first) | (wanted >= last)]
+        local = (edges.column >= first) & (edges.column < last)
+        wanted, place = np.unique(edges.column[~local], return_inverse=True)
         owners = rows.owners(wanted)
         asked, source = exchange(comm, owners, wanted, np.full(len(wanted), comm.rank))
         self._sent = asked - first
         self._route = Route(comm, source)
-        local = (edges.column >= first) & (edges.column < last)
-        position = np.where(
-            local, edges.column - first, last - first + np.searchsorted(wanted, edges.column)
-        )
+        position = edges.column - first
+        position[~local] = last - first + place
         degrees = edges.degrees(first, last)
         indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(degrees)))
         shape = (last - first, last - first + len(wanted))
-        self._matrix = csr_array((edges.weight, position, indptr), shape=shape)
+        # A product is as fast as memory: indices take half of it where four bytes hold them.
+        narrow = max(len(position), *shape) <= np.iinfo(np.int32).max
+        kind = np.int32 if narrow else np.int64
+        self._matrix = csr_array(
+            (edges.weight, position.astype(kind), indptr.astype(kind)), shape=shape
+        )
 
     def times(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return this rank's rows of the product; `values` are its rows of the factor."""

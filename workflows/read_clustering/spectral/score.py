@@ -2,14 +2,17 @@
 
 import csv
 import gzip
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from placement.errors import UserError
 
 JUDGED_BY = ("genus", "origin")
+LINE_LIMIT_CHARACTERS = 100_000
 
 
 def judged_column(columns: Iterable[str]) -> str:
@@ -34,25 +37,60 @@ def adjusted_rand_index(first: Sequence[object], second: Sequence[object]) -> fl
     return 1.0 if largest == expected else (joint - expected) / (largest - expected)
 
 
-def read_truth(path: Path) -> dict[str, dict[str, str]]:
+def read_truth(path: Path, names: Collection[str]) -> dict[str, dict[str, str]]:
     """Return each column after the first of a tab-separated file with a header, by read id.
 
+    Only reads with one of the `names` are kept, so that memory does not follow the file's size.
+
     Raises:
-        UserError: the file has no second column, or a line has too few.
+        UserError: the file is damaged or not text in UTF-8, has no second column, or a line is too
+            long or has too few.
 
     """
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        lines = csv.reader(file, delimiter="\t")
-        header = next(lines, [])
-        if len(header) < 2:  # noqa: PLR2004 - an id and what is known of it
-            raise UserError(f"{path.name} needs a header line with a read id and an origin")
-        columns: dict[str, dict[str, str]] = {name: {} for name in header[1:]}
-        for number, words in enumerate(lines, start=2):
-            if len(words) < len(header):
-                raise UserError(f"{path.name} line {number} has fewer columns than the header")
-            for name, word in zip(header[1:], words[1:], strict=False):
-                columns[name][words[0]] = word
+    columns: dict[str, dict[str, str]] = {}
+    number = 0
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as file
+        ):
+            for number, words in enumerate(csv.reader(_lines(file, path), delimiter="\t"), start=1):
+                if number == 1:
+                    header = words
+                    columns = {name: {} for name in header[1:]}
+                elif len(words) < len(header):
+                    raise UserError(f"{path.name} line {number} has fewer columns than the header")
+                elif words[0] in names:
+                    for name, word in zip(header[1:], words[1:], strict=False):
+                        columns[name][words[0]] = word
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path.name} is not text in UTF-8; save it as such") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(
+            f"{path.name}: the gzip data are damaged or end too early, in or after line "
+            f"{number + 1}; upload the file again"
+        ) from error
+    except csv.Error as error:
+        raise UserError(
+            f"{path.name} line {number + 1} is not tab-separated text: {error}"
+        ) from error
+    if not columns:
+        raise UserError(f"{path.name} needs a header line with a read id and an origin")
     return columns
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """Yield the lines of a file, none of which may be so long that it fills memory."""
+    number = 0
+    while line := file.readline(LINE_LIMIT_CHARACTERS):
+        number += 1
+        if len(line) == LINE_LIMIT_CHARACTERS:
+            raise UserError(
+                f"{path.name} line {number} is longer than {LINE_LIMIT_CHARACTERS:,} characters; "
+                "check that the file is tab-separated text"
+            )
+        yield line
 
 
 def scores(
