@@ -33,7 +33,13 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
             address, token, options.instance_type, options.max_nodes, head_type=options.head_type
         )
     if options.kind == "slurm":
-        return SlurmCluster(options.instance_type, options.slots, options.work, options.head_type)
+        return SlurmCluster(
+            options.instance_type,
+            options.slots,
+            options.work,
+            options.head_type,
+            options.partition,
+        )
     return MpirunCluster(options.instance_type, options.slots, options.work)
 
 
@@ -44,6 +50,7 @@ def main() -> int:
     parser.add_argument("--queue-url", required=True)
     parser.add_argument("--instance-type", required=True, help="what a node is priced as")
     parser.add_argument("--head-type", help="what a head node of its own is priced as, if any")
+    parser.add_argument("--partition", help="of Slurm; without it, all nodes are one cluster")
     parser.add_argument("--max-nodes", type=int, default=1)
     parser.add_argument("--slots", type=int, default=1, help="ranks on one MPI node")
     parser.add_argument("--work", type=Path, required=True, help="folder for logs and scratch")

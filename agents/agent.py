@@ -232,7 +232,7 @@ class Agent:
             self._forget(job)
             return
         else:
-            self._cluster.submit(job, watched.part_key)
+            self._cluster.submit(job, watched.part_key, watched.facts.nodes, watched.facts.slots)
             logger.info("submitted job %s", job)
         item = self._ledger.note(self._partition, job, {"submitted_s": now_s()})
         watched.submitted_s = float(item["submitted_s"])

@@ -65,8 +65,8 @@ class Cluster(Protocol):
     def find(self, job: str) -> Job | None:
         """Return the job of that name, or None where the cluster knows of none."""
 
-    def submit(self, job: str, part_key: str) -> None:
-        """Start the job of that name on one part's description.
+    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:
+        """Start the job of that name on one part's description, on so many slots of so many nodes.
 
         Raises:
             JobRefusedError: the cluster will not have it.

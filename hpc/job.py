@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def mpirun(words: list[str], log: Path) -> None:
     """Run a Python program on all ranks of the allocation.
 
     mpi4py runs it, which ends all ranks when one of them raises: the others would wait for it.
+    mpirun names its files after its process number and takes those of one that was killed for its
+    own, so each has a folder to itself.
 
     Raises:
         TaskFailedError: it did not end with 0.
@@ -43,16 +46,18 @@ def mpirun(words: list[str], log: Path) -> None:
     command = ["mpirun", "-n", variable("TRIVIUM_RANKS"), "--oversubscribe", "--bind-to", "none"]
     if os.geteuid() == 0:
         command.append("--allow-run-as-root")
-    with log.open("wb") as out:
+    own_folder = tempfile.TemporaryDirectory(prefix="mpi-", ignore_cleanup_errors=True)
+    with log.open("wb") as out, own_folder as folder:
         done = subprocess.run(
             [*command, sys.executable, "-m", "mpi4py", "-m", *words],
             check=False,
+            env=os.environ | {"TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
     if done.returncode != 0:
-        raise failure(done.returncode, end_of(log))
+        raise failure(done.returncode, end_of(log) + said_by_slurm())
 
 
 def failure(returncode: int, said: str) -> TaskFailedError:
@@ -67,6 +72,14 @@ def failure(returncode: int, said: str) -> TaskFailedError:
     return TaskFailedError(
         "MpiProgramFailed", f"mpirun ended with {returncode}: {words[-LAST_WORDS:]}"
     )
+
+
+def said_by_slurm() -> str:
+    """Return what Slurm has said so far of the job, each line once: of its memory, or its time."""
+    if "TRIVIUM_JOB_LOG" not in os.environ:
+        return ""
+    lines = end_of(Path(variable("TRIVIUM_JOB_LOG"))).splitlines()
+    return "\n".join(dict.fromkeys(line for line in lines if line.startswith("slurmstepd")))
 
 
 def end_of(log: Path) -> str:
@@ -96,9 +109,13 @@ def run_mpi_program(aws: Aws, store: Store, part: Part, scratch: Path) -> None:
         words += ["--checkpoint", str(folder / "checkpoint")]
         for name, value in sorted(part.code.parameters.items()):
             words += ["--parameter", f"{name}={value}"]
+        log, result = folder / "program.log", output / "result.json"
         with spent.timed("compute"):
-            mpirun(words, folder / "program.log")
-        counts = json.loads((output / "result.json").read_text())
+            mpirun(words, log)
+        # mpirun ends with 0 where the scheduler has ended its daemon on another node.
+        if not result.exists():
+            raise failure(0, f"no result.json was written. {end_of(log)}{said_by_slurm()}")
+        counts = json.loads(result.read_text())
         with spent.timed("transfer"):
             outputs = put_output(store, output, part.keys.task_output(0))
         spent.bytes_out += sum(stored.size_bytes for stored in outputs)

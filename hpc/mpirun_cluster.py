@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from agents.cluster import ClusterUnavailableError, Job, Nodes
+from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 from agents.notes import Note
 from hpc.environment import job_environment
 from runtime.clock import now_s
@@ -51,13 +51,16 @@ class MpirunCluster:
             return None
         return Job("running", "RUNNING") if note.process() else Job("ended", "EXITED")
 
-    def submit(self, job: str, part_key: str) -> None:
+    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:
         """Start the job; it waits inside for the machine to be free.
 
         Raises:
+            JobRefusedError: it wants more nodes than this one.
             ClusterUnavailableError: it did not begin.
 
         """
+        if nodes > 1:
+            raise JobRefusedError(f"Job {job} wants {nodes} nodes; without Slurm there is one.")
         scratch = self._work / "scratch"
         scratch.mkdir(exist_ok=True)
         log_file = self._work / f"{job}.log"
@@ -68,7 +71,7 @@ class MpirunCluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=job_environment(self._instance_type, self._slots, scratch, "mpirun"),
+                env=job_environment(self._instance_type, slots, scratch, "mpirun"),
             )
         self._children[job] = child
         deadline = time.monotonic() + START_TIMEOUT_S

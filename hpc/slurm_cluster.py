@@ -46,15 +46,21 @@ COMMAND_TIMEOUT_S = 60.0
 
 
 class SlurmCluster:
-    """The Slurm cluster that this machine's commands reach."""
+    """The Slurm cluster that this machine's commands reach, or one partition of it."""
 
     platform = "hpc"
 
     def __init__(
-        self, instance_type: str, slots: int, work: Path, head_type: str | None = None
+        self,
+        instance_type: str,
+        slots: int,
+        work: Path,
+        head_type: str | None = None,
+        partition: str | None = None,
     ) -> None:
         self._instance_type, self._slots, self._work = instance_type, slots, work
         self._head_type = head_type
+        self._in_partition = [] if partition is None else [f"--partition={partition}"]
 
     def nodes(self) -> Nodes:
         """Return the nodes that are up and take jobs, and all that could be.
@@ -62,7 +68,8 @@ class SlurmCluster:
         A mark behind a node's state says that it is not up as it should be: powered down, being
         powered up or down, not responding, reserved.
         """
-        lines = _run(["sinfo", "--noheader", "--Node", "--format=%N %t"]).splitlines()
+        words = ["sinfo", "--noheader", "--Node", "--format=%N %t", *self._in_partition]
+        lines = _run(words).splitlines()
         states = dict(line.split() for line in lines)  # a node of two partitions comes twice
         warm = sum(state in WARM for state in states.values())
         return Nodes(
@@ -86,8 +93,8 @@ class SlurmCluster:
             return Job("queued", state)
         return Job("ended" if state in ENDED else "running", state)
 
-    def submit(self, job: str, part_key: str) -> None:
-        """Submit the job with one rank for each slot of a node.
+    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:
+        """Submit the job with one rank for each slot; no other job gets its nodes meanwhile.
 
         Raises:
             JobRefusedError: Slurm will not have it.
@@ -97,19 +104,24 @@ class SlurmCluster:
         command = shlex.join([sys.executable, "-m", "hpc.job", part_key])
         scratch = self._work / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
+        log = self._work / f"{job}.log"
         words = [
             "sbatch",
             "--parsable",
             f"--job-name={job}",
-            f"--ntasks={self._slots}",
+            f"--nodes={nodes}",
+            f"--ntasks={slots}",
+            "--exclusive",  # whole nodes are paid for
             "--no-requeue",
+            *self._in_partition,
             f"--chdir={Path(__file__).parent.parent}",
-            f"--output={self._work / job}.log",
+            f"--output={log}",
             "--export=ALL",
             f"--wrap=exec {command}",
         ]
         try:
-            _run(words, job_environment(self._instance_type, self._slots, scratch, "slurm"))
+            environment = job_environment(self._instance_type, slots, scratch, "slurm")
+            _run(words, environment | {"TRIVIUM_JOB_LOG": str(log)})
         except ClusterUnavailableError as error:
             if any(refusal in str(error).lower() for refusal in REFUSALS):
                 raise JobRefusedError(f"Slurm refuses job {job}: {error}") from error

@@ -38,7 +38,7 @@ def run(
     """Cluster the fragments in `inputs`; return what result.json says, on rank 0 (else {}).
 
     Raises:
-        UserError: there is no sketch shard, or an input is malformed.
+        UserError: there is no sketch shard, none has a fragment, or an input is malformed.
 
     """
     paths = sorted(inputs.glob("*.npz"))
@@ -46,6 +46,11 @@ def run(
         raise UserError("there is no sketch shard (*.npz) among the inputs")
     name = fingerprint(comm, paths, dataclasses.asdict(parameters))
     clustering = cluster_fragments(comm, paths, parameters, Checkpoint(comm, checkpoint, name))
+    if not len(clustering.labels):
+        raise UserError(
+            "no read is left after the quality filter, so there is nothing to cluster; "
+            "check the reads' qualities and lengths"
+        )
     if comm.rank != 0:
         return {}
     output.mkdir(parents=True, exist_ok=True)
@@ -106,7 +111,9 @@ def _summary(
 
 
 def _scored(names: list[bytes], clusters: list[int], truth: Path) -> dict[str, Any]:
-    found = scores([name.decode() for name in names], clusters, read_truth(truth))
+    # Headers may say what they like; one that is not UTF-8 is the name of no read in the truth.
+    words = [name.decode(errors="replace") for name in names]
+    found = scores(words, clusters, read_truth(truth, set(words)))
     column = judged_column(found)
     return {
         "adjusted_rand_index": found[column],

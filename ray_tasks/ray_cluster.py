@@ -76,8 +76,10 @@ class RayCluster:
             return Job("ended", f"{status}: {str(told.get('message'))[:MESSAGE_SHOWN]}")
         return Job("queued" if status == "PENDING" else "running", status)
 
-    def submit(self, job: str, part_key: str) -> None:
+    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:  # noqa: ARG002
         """Submit the job; a second submission of one id is refused by Ray and is no error.
+
+        The job asks Ray for what it needs, task by task.
 
         Raises:
             JobRefusedError: Ray finds the request wrong.

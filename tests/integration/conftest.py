@@ -15,7 +15,9 @@ import pytest
 from runtime.ledger import Ledger
 from runtime.requests import Aws
 from runtime.store import Store
+from tests.integration.interpreter import Interpreter, interpreting
 from tests.integration.support import BUCKET, MINISTACK, ROOT, SLOTS, TABLE, Desk, Parts, variables
+from tests.support import ENVIRONMENT, set_environment
 from trivium.local import ministack, ray_head, slurm
 from trivium.local.processes import Processes
 
@@ -136,3 +138,11 @@ def desk(aws: Aws, emulator: str, tmp_path: Path) -> Iterator[Desk]:
         for platform in ("ray", "hpc"):
             for job in desk.jobs(platform):
                 Ledger(aws, TABLE).delete(f"job#{platform}", job)
+
+
+@pytest.fixture
+def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
+    """Return moto's interpreter of state machines, with AWS in this process's memory."""
+    set_environment(monkeypatch, ENVIRONMENT)
+    with interpreting() as interpreter:
+        yield interpreter

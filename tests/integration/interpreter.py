@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -25,9 +24,9 @@ from moto import mock_aws
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
+from tests.definitions import ROOT, definition_text
 from tests.support import BUCKET, REGION
 
-ROOT = Path(__file__).parents[2]
 ROLE = "arn:aws:iam::123456789012:role/machine"
 LONGEST_S = 30.0
 type Function = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -146,18 +145,13 @@ def interpreting() -> Iterator[Interpreter]:
         yield interpreter
 
 
-def definition_text(machine: str) -> str:
-    """Return a definition as it lies in the repository."""
-    return (ROOT / "statemachines" / f"{machine}.asl.json").read_text(encoding="utf-8")
-
-
 def without_nesting(text: str) -> str:
     """Return the workflow machine with a call of the function Step for a nested execution."""
     nested = '"Resource": "arn:aws:states:::states:startExecution.sync:2"'
     assert text.count(nested) == 1
-    state = json.loads(_numbers(text))["States"]["Steps"]["ItemProcessor"]["States"]["Step"]
+    state = json.loads(with_numbers(text))["States"]["Steps"]["ItemProcessor"]["States"]["Step"]
     assert set(state["Parameters"]) == {"StateMachineArn", "Name.$", "Input"}
-    whole = json.loads(_numbers(text))
+    whole = json.loads(with_numbers(text))
     whole["States"]["Steps"]["ItemProcessor"]["States"]["Step"] = state | {
         "Resource": "arn:aws:states:::lambda:invoke",
         "Parameters": {
@@ -169,7 +163,8 @@ def without_nesting(text: str) -> str:
     return json.dumps(whole)
 
 
-def _numbers(text: str) -> str:
+def with_numbers(text: str) -> str:
+    """Return a definition with the numbers that the deployment fills in, so that it is JSON."""
     for name, value in (("StepsAtOnce", "4"), ("PartsAtOnce", "4"), ("LambdaConcurrency", "2")):
         text = text.replace(f"${{{name}}}", value)
     return text

@@ -16,6 +16,7 @@ import psutil
 
 from agents.cluster import Cluster, Job
 from runtime.clock import now_s
+from runtime.cluster_log import JobFacts
 from runtime.keys import StepKeys, job_name
 from runtime.ledger import Ledger
 from runtime.requests import Aws
@@ -68,6 +69,12 @@ class PartJob:
         return self.keys.part(self.attempt, 0)
 
     @property
+    def asked(self) -> tuple[str, str, int, int]:
+        """Return what a cluster is asked for."""
+        facts = JobFacts.of_part(self.store.get_json(self.part_key))
+        return self.name, self.part_key, facts.nodes, facts.slots
+
+    @property
     def message(self) -> dict[str, str]:
         return {"job": self.name, "part_key": self.part_key}
 
@@ -101,14 +108,15 @@ class Parts:
     run: str
     written: int = 0
 
-    def map(self, task: str, tasks: int = 4, **parameters: str) -> PartJob:
+    def map(self, task: str, tasks: int = 4, nodes: int = 1, **parameters: str) -> PartJob:
         """Return a map part: each task gets a text of its own, two tasks make a batch."""
-        return self._write("map", f"tests.integration.programs.tasks:{task}", tasks, parameters)
+        run = f"tests.integration.programs.tasks:{task}"
+        return self._write("map", run, tasks, parameters, nodes)
 
-    def mpi(self, mode: str, **parameters: str) -> PartJob:
-        """Return an MPI part of the program `ring`."""
+    def mpi(self, mode: str, nodes: int = 1, **parameters: str) -> PartJob:
+        """Return an MPI part of the program `ring`, with two ranks on each node."""
         program = "tests.integration.programs.ring"
-        return self._write("mpi", program, 1, {"mode": mode, **parameters})
+        return self._write("mpi", program, 1, {"mode": mode, **parameters}, nodes)
 
     def again(self, job: PartJob) -> PartJob:
         """Return the next attempt at a part."""
@@ -117,7 +125,9 @@ class Parts:
         self.store.put_json(later.part_key, description)
         return later
 
-    def _write(self, kind: str, run: str, tasks: int, parameters: dict[str, str]) -> PartJob:
+    def _write(
+        self, kind: str, run: str, tasks: int, parameters: dict[str, str], nodes: int = 1
+    ) -> PartJob:
         self.written += 1
         keys = StepKeys(self.run, f"s{self.written}")
         shards: list[list[Any]] = []
@@ -145,7 +155,7 @@ class Parts:
             "attempt": 1,
             "part": 0,
             "platform": "hpc",
-            "size": {"nodes": 1, "slots": SLOTS, "batches": max(1, len(batches))},
+            "size": {"nodes": nodes, "slots": nodes * SLOTS, "batches": max(1, len(batches))},
             "kind": kind,
             "code": {"run": run, "command": None, "parameters": parameters},
             "output": ".txt",

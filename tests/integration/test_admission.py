@@ -171,12 +171,22 @@ def test_an_upload_that_is_gone_again_is_refused_and_recorded(stack: Stack) -> N
 
 
 def test_names_that_the_ledger_cannot_hold_are_refused_in_words(stack: Stack) -> None:
-    names = [f"{number:03d}-{'x' * 900}.txt" for number in range(350)]
+    folder = f"raw/word-count/{'s' * 700}"
+    names = [f"{number:03d}-{'x' * 190}.txt" for number in range(350)]
     for name in names:
-        put(stack, f"raw/word-count/s/{name}")
-    answer = admitted(stack, "raw/word-count/s/manifest.json", json.dumps({"files": names}))
+        put(stack, f"{folder}/{name}")
+    answer = admitted(stack, f"{folder}/manifest.json", json.dumps({"files": names}))
     assert answer["verdict"] == "refused"
     assert "upload fewer files" in answer["reason"]
+
+
+def test_a_manifest_that_would_fill_memory_is_not_read(stack: Stack) -> None:
+    answer = admitted(stack, "raw/word-count/s/manifest.json", "[" + " " * 2_000_000)
+    assert answer["verdict"] == "refused"
+    assert answer["reason"] == (
+        "raw/word-count/s/manifest.json has 2000001 bytes; a manifest has at most 2000000. "
+        "Upload a smaller one."
+    )
 
 
 def test_a_folder_made_in_the_console_starts_nothing(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -60,7 +61,7 @@ def test_an_mpi_part_runs_on_all_ranks_and_leaves_its_result_and_its_records(
     job = parts.mpi("add")
     assert cluster.find(job.name) is None
     before = time.time()
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     ended(cluster, job)
     record = job.exit_record
     assert record is not None
@@ -71,7 +72,8 @@ def test_an_mpi_part_runs_on_all_ranks_and_leaves_its_result_and_its_records(
     assert before - 0.1 < record["started_s"] < record["ready_s"] < record["ended_s"] < time.time()
     assert record["requests"]["s3_put"] > 0
     [entry] = job.entries
-    assert entry["counts"] == {"ranks": 2, "sum": 1, "bytes": 7, "resumed": False}
+    counts = {"ranks": 2, "sum": 1, "bytes": 7, "resumed": False, "nodes": [""]}
+    assert entry["counts"] == counts
     names = [key.rsplit("/", 1)[1] for key, _ in entry["outputs"]]
     assert names == ["result.json", "words.txt"]
     [call] = job.calls
@@ -79,11 +81,31 @@ def test_an_mpi_part_runs_on_all_ranks_and_leaves_its_result_and_its_records(
     assert list((work / "scratch").iterdir()) == []
 
 
+def test_what_a_killed_mpirun_left_behind_does_not_stop_the_next_that_gets_its_number(
+    cluster: MpirunCluster, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "left"
+    last_number = int(Path("/proc/sys/kernel/pid_max").read_text())
+    for ahead in range(3_000):
+        number = (os.getpid() + ahead) % last_number
+        session = left / f"ompi.{number}"
+        session.mkdir(parents=True)
+        (session / f"pmix.{os.uname().nodename}.tool.{number}").touch()
+    monkeypatch.setenv("TMPDIR", str(left))
+    job = parts.mpi("add")
+    cluster.submit(*job.asked)
+    ended(cluster, job)
+    record = job.exit_record
+    assert record is not None
+    assert record["outcome"] == "succeeded", record
+    assert not list(left.glob("mpi-*"))
+
+
 def test_a_map_part_is_shared_out_over_the_ranks(
     cluster: MpirunCluster, parts: Parts, work: Path
 ) -> None:
     job = parts.map("upper", tasks=7)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     ended(cluster, job)
     assert job.texts == [f"TEXT {number}\n" for number in range(7)]
     assert {call["worker"] for call in job.calls} == {"rank 0", "rank 1"}
@@ -103,7 +125,7 @@ def test_what_a_failing_program_says_is_the_jobs_reason(
     cluster: MpirunCluster, parts: Parts, kind: str, how: str, error: str, reason: str
 ) -> None:
     job = parts.mpi(how) if kind == "mpi" else parts.map(how, tasks=1)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     ended(cluster, job)
     record = job.exit_record
     assert record is not None
@@ -120,14 +142,14 @@ def test_a_failed_program_leaves_its_checkpoint_and_the_next_attempt_goes_on_fro
     cluster: MpirunCluster, parts: Parts, work: Path
 ) -> None:
     first = parts.mpi("resume")
-    cluster.submit(first.name, first.part_key)
+    cluster.submit(*first.asked)
     ended(cluster, first)
     assert first.exit_record is not None
     assert first.exit_record["outcome"] == "failed"
     [folder] = (work / "scratch").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint", "program.log"]
     second = parts.again(first)
-    cluster.submit(second.name, second.part_key)
+    cluster.submit(*second.asked)
     ended(cluster, second)
     [entry] = second.entries
     assert entry["counts"]["resumed"] is True
@@ -136,9 +158,9 @@ def test_a_failed_program_leaves_its_checkpoint_and_the_next_attempt_goes_on_fro
 
 def test_two_jobs_run_one_after_the_other(cluster: MpirunCluster, parts: Parts, gate: Path) -> None:
     first, second = parts.mpi("gated", gate=str(gate)), parts.mpi("add")
-    cluster.submit(first.name, first.part_key)
+    cluster.submit(*first.asked)
     began(gate, SLOTS)
-    cluster.submit(second.name, second.part_key)
+    cluster.submit(*second.asked)
     time.sleep(1)
     waiting = cluster.find(second.name)
     assert waiting is not None
@@ -155,7 +177,7 @@ def test_a_job_is_found_again_by_whoever_comes_later(
     cluster: MpirunCluster, parts: Parts, gate: Path, work: Path
 ) -> None:
     job = parts.mpi("gated", gate=str(gate))
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     later = MpirunCluster("c5n.9xlarge", SLOTS, work)
     found = later.find(job.name)
     assert found is not None
@@ -168,14 +190,14 @@ def test_a_job_that_is_submitted_again_does_not_run_again(
     cluster: MpirunCluster, parts: Parts, gate: Path, work: Path
 ) -> None:
     job = parts.mpi("gated", gate=str(gate))
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     noted = Note.read(note_file(work, job.name))
     # As by an agent that was killed before it saw that the job had begun.
     later = MpirunCluster("c5n.9xlarge", SLOTS, work)
-    later.submit(job.name, job.part_key)
+    later.submit(*job.asked)
     (gate / "open").touch()
     ended(cluster, job)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     assert Note.read(note_file(work, job.name)) == noted
     time.sleep(1)
     ended(later, job)
@@ -187,7 +209,7 @@ def test_cancelling_kills_the_wrapper_and_all_ranks(
     cluster: MpirunCluster, parts: Parts, gate: Path, work: Path
 ) -> None:
     job = parts.mpi("gated", gate=str(gate))
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     ranks = began(gate, SLOTS)
     note = Note.read(note_file(work, job.name))
     assert note is not None
@@ -206,7 +228,7 @@ def test_cancelling_sweeps_the_ranks_of_a_wrapper_that_was_killed(
     cluster: MpirunCluster, parts: Parts, gate: Path, work: Path
 ) -> None:
     job = parts.mpi("gated", gate=str(gate))
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     ranks = began(gate, SLOTS)
     note = Note.read(note_file(work, job.name))
     assert note is not None
@@ -239,9 +261,9 @@ def test_cancelling_a_job_that_waits_for_the_machine_leaves_the_one_that_has_it(
     cluster: MpirunCluster, parts: Parts, gate: Path
 ) -> None:
     first, second = parts.mpi("gated", gate=str(gate)), parts.mpi("add")
-    cluster.submit(first.name, first.part_key)
+    cluster.submit(*first.asked)
     began(gate, SLOTS)
-    cluster.submit(second.name, second.part_key)
+    cluster.submit(*second.asked)
     cluster.cancel(second.name)
     ended(cluster, second)
     (gate / "open").touch()
@@ -257,5 +279,5 @@ def test_a_job_that_cannot_begin_is_told_with_its_log(
     job = parts.mpi("add")
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ClusterUnavailableError, match=rf"{job.name} did not begin; see .*\.log"):
-        cluster.submit(job.name, job.part_key)
+        cluster.submit(*job.asked)
     assert cluster.find(job.name) is None

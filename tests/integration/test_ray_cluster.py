@@ -49,7 +49,7 @@ def stopped_after(cluster: RayCluster) -> Iterator[Callable[[PartJob], PartJob]]
 
     def submit(job: PartJob) -> PartJob:
         jobs.append(job)
-        cluster.submit(job.name, job.part_key)
+        cluster.submit(*job.asked)
         return job
 
     yield submit
@@ -123,7 +123,7 @@ def test_with_a_wrong_token_the_cluster_is_unavailable(ray: RayHead) -> None:
             with pytest.raises(ClusterUnavailableError, match=r"Ray says 40[13]"):
                 call()
         with pytest.raises(ClusterUnavailableError, match=r"Ray says 40[13]"):
-            cluster.submit("job", "part.json")
+            cluster.submit("job", "part.json", 1, SLOTS)
     finally:
         cluster.close()
 
@@ -134,7 +134,7 @@ def test_a_map_part_runs_and_leaves_its_results_and_its_records(
     job = parts.map("upper", tasks=7)
     assert cluster.find(job.name) is None
     before = time.time()
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     submitted = time.time()
     assert ended(cluster, job).detail.startswith("SUCCEEDED")
     record = job.exit_record
@@ -163,12 +163,12 @@ def test_a_second_submission_of_one_name_is_no_error_and_runs_nothing(
     stopped_after: Callable[[PartJob], PartJob],
 ) -> None:
     job = stopped_after(parts.map("gated", tasks=1, gate=str(gate)))
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     began(gate, 1)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     (gate / "open").touch()
     ended(cluster, job)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     assert len(job.calls) == 1
     assert len(list(gate.glob("began-*"))) == 1
 
@@ -184,7 +184,7 @@ def test_what_a_failing_task_says_is_the_jobs_reason(
     cluster: RayCluster, parts: Parts, how: str, error: str, reason: str
 ) -> None:
     job = parts.map(how, tasks=1)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     assert ended(cluster, job).detail.startswith("FAILED")
     record = job.exit_record
     assert record is not None
@@ -263,7 +263,7 @@ def test_a_part_key_with_blanks_and_quotes_reaches_the_driver_whole(stub: Stub) 
         asked.append(request)
         return httpx.Response(200, json={})
 
-    stub(answer).submit("job", "runs/it's a run; reboot/p0.json")
+    stub(answer).submit("job", "runs/it's a run; reboot/p0.json", 1, SLOTS)
     entrypoint = str(json.loads(asked[0].content)["entrypoint"])
     assert entrypoint.endswith(""" -m ray_tasks.run_part 'runs/it'"'"'s a run; reboot/p0.json'""")
     assert asked[0].headers["Authorization"] == "Bearer token"
@@ -310,7 +310,7 @@ def test_a_head_that_is_not_there_means_ask_again_later(stub: Stub) -> None:
         raise httpx.ConnectError("refused", request=request)
 
     with pytest.raises(ClusterUnavailableError, match="Ray at http://head: refused"):
-        stub(refuse).submit("job", "part.json")
+        stub(refuse).submit("job", "part.json", 1, SLOTS)
 
 
 def test_a_request_that_ray_finds_wrong_is_refused_for_good(stub: Stub) -> None:
@@ -318,7 +318,7 @@ def test_a_request_that_ray_finds_wrong_is_refused_for_good(stub: Stub) -> None:
         return httpx.Response(400 if request.method == "POST" else 404, text="ValueError: no")
 
     with pytest.raises(JobRefusedError, match="Ray refuses job job: ValueError: no"):
-        stub(answer).submit("job", "part.json")
+        stub(answer).submit("job", "part.json", 1, SLOTS)
 
 
 def test_a_submission_that_fails_after_ray_took_the_job_is_no_error(stub: Stub) -> None:
@@ -327,4 +327,4 @@ def test_a_submission_that_fails_after_ray_took_the_job_is_no_error(stub: Stub) 
             return httpx.Response(500, text="timed out")
         return httpx.Response(200, json={"status": "PENDING"})
 
-    stub(answer).submit("job", "part.json")
+    stub(answer).submit("job", "part.json", 1, SLOTS)

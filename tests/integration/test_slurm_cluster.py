@@ -74,7 +74,7 @@ def test_the_node_is_warm_while_it_is_idle_works_and_has_just_worked(
     }
     assert cluster.nodes().to_json() == expected
     job = parts.mpi("gated", gate=str(gate))
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     began(gate, SLOTS)
     assert cluster.nodes().to_json() == expected
     (gate / "open").touch()
@@ -156,7 +156,7 @@ def test_a_controller_that_does_not_answer_is_unavailable(
         "sinfo": cluster.nodes,
         "squeue": lambda: cluster.find("job"),
         "scancel": lambda: cluster.cancel("job"),
-        "sbatch": lambda: cluster.submit("job", "part.json"),
+        "sbatch": lambda: cluster.submit("job", "part.json", 1, SLOTS),
     }
     with pytest.raises(ClusterUnavailableError, match=f"{command} says: .*connect failure"):
         calls[command]()
@@ -178,7 +178,7 @@ def test_only_what_slurm_will_never_do_is_a_refusal(
 ) -> None:
     stub(monkeypatch, tmp_path, "sbatch", f"echo 'sbatch: {said}' >&2; exit 1")
     with pytest.raises(error, match=said.rsplit(":", 1)[-1].strip()):
-        SlurmCluster("c5n.9xlarge", 2, tmp_path).submit("job", "part.json")
+        SlurmCluster("c5n.9xlarge", 2, tmp_path).submit("job", "part.json", 1, SLOTS)
 
 
 def test_a_missing_program_of_slurm_is_told(
@@ -189,9 +189,9 @@ def test_a_missing_program_of_slurm_is_told(
         SlurmCluster("c5n.9xlarge", 2, tmp_path).nodes()
 
 
-def test_more_ranks_than_the_cluster_has_are_refused(cluster: SlurmCluster, work: Path) -> None:
+def test_more_ranks_than_the_cluster_has_are_refused(cluster: SlurmCluster) -> None:
     with pytest.raises(JobRefusedError, match="refuses job too-large"):
-        SlurmCluster("c5n.9xlarge", 1000, work).submit("too-large", "part.json")
+        cluster.submit("too-large", "part.json", 1, 1000)
     assert cluster.find("too-large") is None
 
 
@@ -201,7 +201,7 @@ def test_an_mpi_part_runs_on_all_ranks_and_leaves_its_result_and_its_records(
     job = parts.mpi("add")
     assert cluster.find(job.name) is None
     before = time.time()
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     assert ended(cluster, job) == Job("ended", "COMPLETED")
     record = job.exit_record
     assert record is not None
@@ -209,13 +209,14 @@ def test_an_mpi_part_runs_on_all_ranks_and_leaves_its_result_and_its_records(
     assert record["instance_type"] == "c5n.9xlarge"
     assert before - 0.1 < record["started_s"] < record["ready_s"] < record["ended_s"] < time.time()
     [entry] = job.entries
-    assert entry["counts"] == {"ranks": 2, "sum": 1, "bytes": 7, "resumed": False}
+    counts = {"ranks": 2, "sum": 1, "bytes": 7, "resumed": False, "nodes": slurm.node_names(1)}
+    assert entry["counts"] == counts
     assert list((work / "scratch").iterdir()) == []
 
 
 def test_a_map_part_is_shared_out_over_the_ranks(cluster: SlurmCluster, parts: Parts) -> None:
     job = parts.map("upper", tasks=5)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     ended(cluster, job)
     assert job.texts == [f"TEXT {number}\n" for number in range(5)]
     assert {call["worker"] for call in job.calls} == {"rank 0", "rank 1"}
@@ -233,7 +234,7 @@ def test_what_a_failing_program_says_is_the_jobs_reason(
     cluster: SlurmCluster, parts: Parts, kind: str, how: str, error: str, reason: str
 ) -> None:
     job = parts.mpi(how) if kind == "mpi" else parts.map(how, tasks=1)
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     assert ended(cluster, job) == Job("ended", "FAILED")
     record = job.exit_record
     assert record is not None
@@ -245,8 +246,8 @@ def test_jobs_queue_behind_one_another_and_both_succeed(
     cluster: SlurmCluster, parts: Parts, gate: Path
 ) -> None:
     first, second = parts.mpi("gated", gate=str(gate)), parts.map("upper", tasks=1)
-    cluster.submit(first.name, first.part_key)
-    cluster.submit(second.name, second.part_key)
+    cluster.submit(*first.asked)
+    cluster.submit(*second.asked)
     began(gate, SLOTS)
     assert cluster.find(first.name) == Job("running", "RUNNING")
     assert cluster.find(second.name) == Job("queued", "PENDING")
@@ -262,7 +263,7 @@ def test_cancelling_a_running_job_leaves_no_rank_and_no_exit_record(
     cluster: SlurmCluster, parts: Parts, gate: Path
 ) -> None:
     job = parts.mpi("gated", gate=str(gate))
-    cluster.submit(job.name, job.part_key)
+    cluster.submit(*job.asked)
     ranks = began(gate, SLOTS)
     cluster.cancel(job.name)
     assert ended(cluster, job) == Job("ended", "CANCELLED")
@@ -275,9 +276,9 @@ def test_cancelling_a_queued_job_keeps_it_from_starting(
     cluster: SlurmCluster, parts: Parts, gate: Path
 ) -> None:
     first, second = parts.mpi("gated", gate=str(gate)), parts.mpi("add")
-    cluster.submit(first.name, first.part_key)
+    cluster.submit(*first.asked)
     began(gate, SLOTS)
-    cluster.submit(second.name, second.part_key)
+    cluster.submit(*second.asked)
     cluster.cancel(second.name)
     assert ended(cluster, second) == Job("ended", "CANCELLED")
     (gate / "open").touch()
@@ -298,13 +299,13 @@ def test_slurm_listens_on_loopback_only_and_nothing_of_it_is_left_when_it_is_sto
         for name, value in slurm.start(processes, tmp_path / "slurm", slots).items():
             environment.setenv(name, value)
         job = parts.mpi("gated", gate=str(gate))
-        SlurmCluster("c5n.9xlarge", SLOTS, tmp_path / "work").submit(job.name, job.part_key)
+        SlurmCluster("c5n.9xlarge", SLOTS, tmp_path / "work").submit(*job.asked)
         ranks = began(gate, SLOTS)
         listening = listeners(processes)
         assert listening
         assert {address for address, _ in listening} == {"127.0.0.1"}
     finally:
         stopped = processes.stop_all()
-    assert sorted(stopped) == ["munged", "slurmctld", "slurmd"]
+    assert sorted(stopped) == ["munged", "slurmctld", f"slurmd-{slurm.node_names(1)[0]}"]
     assert gone(ranks)
     assert marked(processes) == []

@@ -171,7 +171,7 @@ def test_a_broken_shard_on_one_rank_ends_the_whole_job_with_its_name(
     assert "UserError: 99999.npz is not a sketch shard" in done.stderr
 
 
-@pytest.mark.parametrize("fragments", [0, 1, 40])
+@pytest.mark.parametrize("fragments", [1, 40])
 def test_few_fragments_are_a_result_too(fragments: Any, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -190,3 +190,21 @@ def test_few_fragments_are_a_result_too(fragments: Any, tmp_path: Path) -> None:
     assert result["fragments"] == fragments
     assert len(gzip.decompress(table).splitlines()) == fragments + 1
     assert result["clusters"] <= fragments
+
+
+def test_a_sample_of_which_no_read_is_left_is_refused_on_all_ranks(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shard = tmp_path / "00000.single.fastq.gz"
+    shard.write_bytes(gzip.compress(b""))
+    sketch.run([shard], folder / "00000.npz")
+    done = subprocess.run(
+        _command(2, folder, tmp_path / "out", tmp_path / "checkpoint"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode != 0
+    assert "UserError: no read is left after the quality filter" in done.stderr

