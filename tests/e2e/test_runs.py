@@ -16,6 +16,7 @@ from reporting.probing.probe_file import probe_file_json, probe_schema_text
 from reporting.probing.result import MeasuredShard
 from reporting.report import check_totals, parse_report
 from runtime.keys import RunKeys, StepKeys, run_id
+from runtime.ledger import Ledger
 from runtime.requests import Aws
 from trivium.local import stack as local
 from trivium.probing import probe_result
@@ -150,26 +151,79 @@ def test_an_upload_for_no_workflow_is_refused_on_record(target: Target) -> None:
     assert "no-such-workflow" in item["reason"]
 
 
-def test_steps_forced_to_each_platform_give_the_same_bytes(target: Target) -> None:
-    sample = "few"
-    reads = gzip.decompress((DEMO / "demo_R1.fastq.gz").read_bytes()).splitlines(keepends=True)
-    body = gzip.compress(b"".join(reads[: 4 * 4000]), mtime=0)
-    outputs = {}
-    for platform in ("lambda", "ray", "hpc"):
-        folder = f"raw/read-clustering/{sample}-{platform}"
-        put(target, f"{folder}/few.fastq.gz", body)
-        place = dict.fromkeys(("cut", "quality", "sketch"), platform)
-        manifest = json.dumps({"files": ["few.fastq.gz"], "place": place}).encode()
+STATELESS = ("cut", "quality", "sketch")
+
+
+def reads_of_two_kinds() -> dict[str, bytes]:
+    """Return pairs and single reads: they make two shards, so that steps can be split."""
+    mates = [
+        gzip.decompress((DEMO / f"demo_R{mate}.fastq.gz").read_bytes()).splitlines(keepends=True)
+        for mate in (1, 2)
+    ]
+    files = {f"few_R{n}.fastq.gz": mate[: 4 * 1500] for n, mate in enumerate(mates, 1)}
+    files["single.fastq.gz"] = mates[0][4 * 1500 : 4 * 2500]
+    return {name: gzip.compress(b"".join(lines), mtime=0) for name, lines in files.items()}
+
+
+def all_outputs(target: Target, run: str) -> dict[str, Any]:
+    """Return every output of every step, by step and place, and what each has counted."""
+    found: dict[str, Any] = {}
+    for step in (*STATELESS, "spectral"):
+        keys = StepKeys(run, step)
+        output = target.stack.store.get_json(keys.output)
+        found[f"{step} counts"] = output["counts"]
+        for key, _ in output["shards"]:
+            content = target.stack.store.get_bytes(key)
+            found[step + key.removeprefix(keys.root)] = content
+    return found
+
+
+def split_over_two(target: Target, root: Aws, run: str) -> None:
+    """Have each step that maps over shards do half on Ray and half on Lambda, before it starts."""
+    ledger = Ledger(root, target.outputs["Ledger"])
+    deadline = time.monotonic() + 300
+    while not (items := ledger.query(f"run#{run}", "step#")) or len(items) < len(STATELESS) + 1:
+        assert time.monotonic() < deadline, "the run was not planned"
+        time.sleep(0.05)
+    sizes = {
+        "lambda": {"memory_mb": 1024, "batches": 1},
+        "ray": {"instance_type": "c7i.large", "nodes": 1, "slots": 2, "batches": 1},
+    }
+    parts = [
+        {"platform": platform, "size": size, "share": 0.5, "estimate": None}
+        for platform, size in sizes.items()
+    ]
+    for step in ("quality", "sketch"):
+        ledger.set(f"run#{run}", f"step#{step}", {"placements": [parts]})
+
+
+def test_any_placement_of_the_stateless_steps_gives_the_same_bytes(
+    target: Target, root: Aws
+) -> None:
+    files = reads_of_two_kinds()
+    outputs: dict[str, Any] = {}
+    for name in ("lambda", "ray", "hpc", "split"):
+        folder = f"raw/read-clustering/placed-{name}"
+        for file, body in files.items():
+            put(target, f"{folder}/{file}", body)
+        place = dict.fromkeys(STATELESS, "lambda" if name == "split" else name)
+        manifest = json.dumps({"files": sorted(files), "place": place}).encode()
         run = put(target, f"{folder}/manifest.json", manifest)
-        assert wait_for_end(target, run)["status"] == "succeeded", platform
-        report = report_of(target, run)
-        assert {s["platform"] for s in report["steps"][:3]} == {platform}
-        outputs[platform] = (
-            only_output(target, run, "sketch"),
-            target.stack.store.get_json(StepKeys(run, "spectral").output)["counts"],
-        )
-    assert outputs["ray"] == outputs["lambda"]
-    assert outputs["hpc"] == outputs["lambda"]
+        if name == "split":
+            split_over_two(target, root, run)
+        item = wait_for_end(target, run)
+        assert item["status"] == "succeeded", (name, item)
+        steps = {step["step"]: step for step in report_of(target, run)["steps"]}
+        used = {
+            step: {attempt["platform"] for attempt in steps[step]["attempts"]} for step in STATELESS
+        }
+        two = {"lambda", "ray"}
+        wanted = {"cut": {"lambda"}, "quality": two, "sketch": two}
+        assert used == (wanted if name == "split" else {key: {name} for key in STATELESS})
+        outputs[name] = all_outputs(target, run)
+    assert len([name for name in outputs["lambda"] if name.startswith("sketch/")]) == 2
+    for name in ("ray", "hpc", "split"):
+        assert outputs[name] == outputs["lambda"], name
 
 
 def test_a_probe_does_the_same_shards_on_every_place(target: Target, tmp_path: Path) -> None:
