@@ -78,7 +78,7 @@ def main() -> None:
 def _print_table(truth: Path, reads: list[Path], folder: Path, ranks: int) -> None:
     shards = _sketched(reads, folder)
     names = [name.decode() for path in shards for name in read_names(path)]
-    sample = Sample(shards, names, read_truth(truth))
+    sample = Sample(shards, names, read_truth(truth, set(names)))
     columns = list(sample.truth)
     print(f"\n{truth.name.split('.')[0]}: {len(names):,} fragments")
     print(f"{'method':22}{'clusters':>10}{'seconds':>9}", *(f"{c:>12}" for c in columns))

@@ -1,26 +1,30 @@
-"""Compare step `quality` with fastp doing the same work.
+"""Compare step `quality` with fastp doing the same work, both on one core.
 
-Usage: `python -m bench.quality_vs_fastp FILE...`. FILE is one FASTQ file of single reads, or two of
-mates, plain or gzip. Both programs filter the same gzip input, in turn, RUNS times each, as
-processes of their own; ours is one process over the shards of the input, which is cut beforehand.
-Medians are shown: wall seconds, CPU seconds (user and system) and stored megabytes (10^6 bytes) per
-second of either. fastp trims nothing (-A -G) but computes its statistics and its report, which
-cannot be turned off, and writes with its default compression level 4; ours with python-isal's 1.
+    apt-get install fastp
+    python -m bench.quality_vs_fastp [FILE...] [--runs N]
+
+FILE is one FASTQ file of single reads, or two of mates, plain or gzip; without, pairs are
+generated. Both programs filter the same gzip input, in turn, as processes of their own; ours is one
+process over the shards of the input, which is cut beforehand. fastp runs with one worker (-w 1) and
+trims nothing (-A -G), but computes its statistics and its report, which cannot be turned off, and
+writes with its default compression level 4; ours with python-isal's 1. The reads kept must be the
+same, byte for byte. Compared are reads per processor second, start-up included.
 """
 
 import argparse
-import os
+import gzip
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from itertools import chain, zip_longest
 from pathlib import Path
-from statistics import median
 
+from bench.generated_reads import generated_pair
+from bench.peers import Result, Took, in_turn, middle, timed, write
 from workflows.read_clustering import cut
 
-ROOT = Path(__file__).parents[1]
+GOAL = 2.0
 FILTER_SHARDS = """
 import sys
 from pathlib import Path
@@ -30,16 +34,11 @@ for shard in map(Path, sys.argv[2:]):
 """
 
 
-def timed(words: list[str], output: Path) -> tuple[float, float, int]:
-    """Run a command into the fresh folder `output`; return wall s, CPU s and bytes written."""
+def into(output: Path, words: list[str]) -> Took:
+    """Run a command that writes into the folder `output`, which is made anew."""
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir()
-    before, started = os.times(), time.perf_counter()
-    subprocess.run(words, check=True, capture_output=True, cwd=ROOT)
-    wall_s, after = time.perf_counter() - started, os.times()
-    cpu_s = after.children_user + after.children_system
-    cpu_s -= before.children_user + before.children_system
-    return wall_s, cpu_s, sum(file.stat().st_size for file in output.glob("*.gz"))
+    return timed(words)
 
 
 def fastp_words(files: list[Path], output: Path) -> list[str]:
@@ -50,47 +49,65 @@ def fastp_words(files: list[Path], output: Path) -> list[str]:
     return words
 
 
+def records(file: Path) -> Iterator[bytes]:
+    """Yield a FASTQ file's records."""
+    with gzip.open(file) as lines:
+        while head := lines.readline():
+            yield head + lines.readline() + lines.readline() + lines.readline()
+
+
+def check_same_reads(ours: Path, fastp: Path) -> None:
+    """Raise SystemExit unless both kept the same reads in the same order."""
+    kept = chain.from_iterable(map(records, sorted(ours.iterdir())))
+    mates = [records(file) for file in sorted(fastp.iterdir(), key=lambda file: file.name.lower())]
+    if len(mates) == 2:  # noqa: PLR2004 - o.fq.gz and O.fq.gz
+        mates = [records(fastp / "o.fq.gz"), records(fastp / "O.fq.gz")]
+    theirs = chain.from_iterable(zip(*mates, strict=True))
+    if any(a != b for a, b in zip_longest(kept, theirs)):
+        raise SystemExit("fastp and step quality keep different reads")
+
+
 def compare(files: list[Path], runs: int, work: Path) -> None:
-    """Run both in turn and print the table."""
-    cut.run(files, work / "shards")
+    """Run both in turn and write the result."""
+    counts = cut.run(files, work / "shards")
     shards = sorted(map(str, (work / "shards").iterdir()))
-    output = work / "output"
-    start = [sys.executable, "-c", "import workflows.read_clustering.quality"]
-    commands = {
-        "quality": [sys.executable, "-c", FILTER_SHARDS, str(output), *shards],
-        "fastp -w 1 -A -G": fastp_words(files, output),
-        "(quality's imports)": start,
-    }
-    results: dict[str, list[tuple[float, float, int]]] = {name: [] for name in commands}
-    for _ in range(runs):
-        for name, words in commands.items():
-            results[name].append(timed(words, output))
-    stored_mb = sum(file.stat().st_size for file in files) / 1e6
-    print(f"{' '.join(file.name for file in files)}: {stored_mb:.2f} MB stored, {runs} runs each")
-    print(f"{'':22}{'wall s':>8}{'CPU s':>8}{'MB/s wall':>11}{'MB/s CPU':>11}{'MB out':>8}")
-    medians = {}
-    for name, rows in results.items():
-        wall_s, cpu_s, out_bytes = (median(column) for column in zip(*rows, strict=True))
-        medians[name] = wall_s, cpu_s
-        print(
-            f"{name:22}{wall_s:8.3f}{cpu_s:8.3f}{stored_mb / wall_s:11.1f}{stored_mb / cpu_s:11.1f}"
-            f"{out_bytes / 1e6:8.2f}"
+    kept, theirs = work / "ours", work / "fastp"
+    found = in_turn(
+        runs,
+        ours=lambda: into(kept, [sys.executable, "-c", FILTER_SHARDS, str(kept), *shards]),
+        fastp=lambda: into(theirs, fastp_words(files, theirs)),
+    )
+    check_same_reads(kept, theirs)
+    reads = counts["reads"]
+    print(
+        f"{' '.join(file.name for file in files)}: {reads:,} reads, {runs} runs each, same output"
+    )
+    for name, several in found.items():
+        clock_s, cpu_s = (
+            middle([getattr(one, of) for one in several]) for of in ("clock_s", "cpu_s")
         )
-    ours, theirs = medians["quality"], medians["fastp -w 1 -A -G"]
-    ratios = f"{theirs[0] / ours[0]:.2f} times the wall time, {theirs[1] / ours[1]:.2f} times"
-    print(f"fastp takes {ratios} the CPU time of quality, start-up included")
+        print(f"{name:8} {clock_s:7.2f} s clock {cpu_s:7.2f} s processor")
+    speeds = {
+        name: reads / middle([one.cpu_s for one in several]) for name, several in found.items()
+    }
+    ratio = speeds["ours"] / speeds["fastp"]
+    write(
+        [Result("quality", speeds["ours"], speeds["fastp"], ratio, GOAL, "reads/s processor")],
+        {name: [[one.clock_s, one.cpu_s] for one in several] for name, several in found.items()},
+    )
 
 
 def main() -> None:
     """Read the command line and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE")
+    parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     if shutil.which("fastp") is None:
-        sys.exit("fastp is not installed (Debian: apt-get install fastp)")
+        raise SystemExit("fastp is not installed; on Debian: apt-get install fastp")
+    files = [file.resolve() for file in arguments.files] or generated_pair(400_000)
     with tempfile.TemporaryDirectory() as work:
-        compare([file.resolve() for file in arguments.files], arguments.runs, Path(work))
+        compare(files, arguments.runs, Path(work))
 
 
 if __name__ == "__main__":
