@@ -3,7 +3,8 @@
 One process on the head node. No port is open to it: it polls. Its protocol, in the order in which
 a crash may strike:
 
-1. a message is received and hidden from others for a while, not deleted;
+1. a message is received and hidden from others for a while, not deleted; one that is no job fails
+   the step that it speaks of and goes to the dead-letter queue after a few receipts;
 2. the job's token goes into the ledger, under the job's name;
 3. the job is looked for by its name, and submitted only where there is none, it has left no exit
    record, and somebody waits for it; the ledger notes that it was submitted;
@@ -51,6 +52,8 @@ LOOK_EVERY_S = 1  # whole seconds, because the wait for messages sets the pace
 IDLE_WAIT_S = 5
 UNAVAILABLE_WAIT_S = 2.0
 HIDDEN_S = 60  # how long a received message stays hidden; submitting takes seconds
+# A message may be received so often (maxReceiveCount in template.yaml); the last time, refuse it.
+MAX_RECEIPTS = 5
 JOB_NAME = re.compile(r"[A-Za-z0-9._-]+")  # a job's name becomes a file's and a Slurm job's
 
 logger = logging.getLogger("trivium.agent")
@@ -188,6 +191,7 @@ class Agent:
                 MaxNumberOfMessages=10,
                 WaitTimeSeconds=wait_s,
                 VisibilityTimeout=HIDDEN_S,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
         for message in answer.get("Messages", []):
             self._accept(message)
@@ -195,10 +199,10 @@ class Agent:
     def _accept(self, message: dict[str, Any]) -> None:
         try:
             job, token, part_key = _read(message["Body"])
+            self._hide_on(message)
             exit_key, facts = self._described(part_key)
-        except (ValueError, KeyError, TypeError):
-            # Left in the queue: after a few receipts SQS moves it to the dead-letter queue.
-            logger.exception("a message that is not a job: %s", message["MessageId"])
+        except (ValueError, KeyError, TypeError) as error:
+            self._refuse(message, f"{type(error).__name__}: {error}")
             return
         except UserError as error:
             logger.warning("job %s has no description: %s", job, error)
@@ -218,6 +222,32 @@ class Agent:
             # The job is noted in the ledger by now: looking after it submits it.
             logger.warning("job %s is submitted later: %s", job, error)
         self._delete(message)
+
+    def _hide_on(self, message: dict[str, Any]) -> None:
+        """Hide a message for as long again: those before it may have taken long to submit.
+
+        Raises:
+            ValueError: it has come as often as it may. Whoever took it before has died of it.
+
+        """
+        if int(message["Attributes"]["ApproximateReceiveCount"]) >= MAX_RECEIPTS:
+            raise ValueError(f"it was taken {MAX_RECEIPTS} times, and never got as far as a job")
+        self._aws.client("sqs").change_message_visibility(
+            QueueUrl=self._queue_url,
+            ReceiptHandle=message["ReceiptHandle"],
+            VisibilityTimeout=HIDDEN_S,
+        )
+
+    def _refuse(self, message: dict[str, Any], why: str) -> None:
+        """Fail the step behind a message that is no job, where it says whose it is.
+
+        It is left in the queue: after a few receipts SQS moves it to the dead-letter queue.
+        """
+        logger.error("a message that is not a job: %s: %s", message["MessageId"], why)
+        token = _token_of(message["Body"])
+        if token:
+            reason = f"The message {message['MessageId']} could not be taken as a job: {why}."
+            send_failure(self._aws, token, "PoisonMessage", reason)
 
     def _delete(self, message: dict[str, Any]) -> None:
         self._aws.client("sqs").delete_message(
@@ -327,6 +357,15 @@ class Agent:
         description = self._store.get_json(part_key)
         part = Part.from_json(description)
         return part.keys.exit_record(part.attempt, part.part), JobFacts.of_part(description)
+
+
+def _token_of(body: str) -> str | None:
+    """Return the token in a message that may be anything; None where there is none."""
+    try:
+        token = json.loads(body)["token"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return token if isinstance(token, str) and token else None
 
 
 def _read(body: str) -> tuple[str, str, str]:

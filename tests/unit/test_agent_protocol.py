@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from agents import agent as agent_module
-from agents.agent import Agent
+from agents.agent import HIDDEN_S, MAX_RECEIPTS, Agent
 from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 from runtime.ledger import Ledger
 from runtime.requests import Aws
@@ -63,6 +63,8 @@ class World:
     cancelled: list[str] = field(default_factory=list)
     told: list[tuple[str, ...]] = field(default_factory=list)
     sent: int = 0
+    receipts: int = 1  # how often each message has come by now
+    hidden_on: list[int] = field(default_factory=list)
     calls: int = 0
     kill_before: int | None = None
     kill_after: int | None = None
@@ -122,12 +124,21 @@ class _Sqs:
             seen = sorted(set(self.world.messages) - self.world.hidden)
             self.world.hidden.update(seen)
             found = [
-                {"MessageId": name, "ReceiptHandle": name, "Body": self.world.messages[name]}
+                {
+                    "MessageId": name,
+                    "ReceiptHandle": name,
+                    "Body": self.world.messages[name],
+                    "Attributes": {"ApproximateReceiveCount": str(self.world.receipts)},
+                }
                 for name in seen
             ]
             return {"Messages": found} if found else {}
 
         return self.world.call("receive", effect)
+
+    def change_message_visibility(self, **asked: Any) -> None:
+        assert asked["ReceiptHandle"] in self.world.hidden
+        self.world.call("hide on", lambda: self.world.hidden_on.append(asked["VisibilityTimeout"]))
 
     def delete_message(self, QueueUrl: str, ReceiptHandle: str) -> None:  # noqa: N803
         assert QueueUrl == "queue"
@@ -669,6 +680,43 @@ def test_a_message_that_is_no_job_is_left_for_the_dead_letter_queue(
     assert list(world.messages) == ["m1"]  # and the job behind it is not held up
     assert [words[0] for words in world.told] == ["success"]
     assert "a message that is not a job: m1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"job": "../etc", "token": "other"}, "KeyError: 'part_key'"),
+        ({"job": "../etc", "token": "other", "part_key": PART}, "'../etc' is not a job's name"),
+        ({"job": "a", "token": "other", "part_key": "strange.json"}, "KeyError: 'run'"),
+    ],
+)
+def test_a_message_that_is_no_job_fails_the_step_it_speaks_of(
+    world: World, body: dict[str, str], said: str
+) -> None:
+    world.objects["strange.json"] = {"no": "part"}
+    world.waiting.add("other")
+    world.send(json.dumps(body))
+    work(world.agent())
+    [(verdict, error, cause)] = world.told
+    assert (verdict, error) == ("failure", "PoisonMessage")
+    assert said in cause
+    assert (list(world.messages), world.submitted) == (["m1"], [])
+
+
+def test_a_message_that_comes_for_the_last_time_is_refused_and_its_step_told(world: World) -> None:
+    world.receipts = MAX_RECEIPTS
+    world.send()
+    work(world.agent())
+    reason = "it was taken 5 times, and never got as far as a job."
+    said = f"The message m1 could not be taken as a job: ValueError: {reason}"
+    assert world.told == [("failure", "PoisonMessage", said)]
+    assert world.submitted == []
+
+
+def test_a_message_stays_hidden_while_it_is_worked_on(world: World) -> None:
+    world.send()
+    work(world.agent())
+    assert world.hidden_on == [HIDDEN_S]
 
 
 def test_a_job_without_a_description_fails_with_the_sentence_that_says_so(world: World) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agents.agent import MAX_RECEIPTS
 from tests.definitions import (
     MACHINES,
     PLACEHOLDER,
@@ -287,3 +288,9 @@ def test_the_states_that_the_account_derives_lie_where_it_takes_them_to_lie() ->
     assert count_states("step", ["Parts", "Replace", "Replaced", "Place", "Parts"]) == 5
     assert count_states("step", ["Settle", "Replace", "Replaced", "StepFailed"]) == 4
     assert count_states("step", ["Place", "Replace"]) == 2
+
+
+@pytest.mark.parametrize("queue", ["RayQueue", "HpcQueue"])
+def test_a_queue_lets_a_message_come_as_often_as_the_agent_takes_it(queue: str) -> None:
+    properties = template()["Resources"][queue]["Properties"]
+    assert properties["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIPTS
