@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from placement.books import default_books
+from placement.checkpoints import job_mtbf_s
 from runtime.batch import Call, Part, Spent, fetch_flat, mpi_batch, put_output
 from runtime.clock import now_s, process_started_s
 from runtime.exit_record import TaskFailedError, run_job
@@ -139,12 +141,15 @@ def main(part_key: str) -> int:
     aws = Aws()
     store = Store(aws, settings.bucket)
     scratch = Path(variable("TRIVIUM_SCRATCH"))
-    kind = store.get_json(part_key)["kind"]
+    description = store.get_json(part_key)
 
     def work(part: Part) -> dict[str, Any]:
         """Do the part's work; return when it began (seconds since 1970) and on how many slots."""
         ready_s = now_s()
-        if kind == "mpi":
+        if description["kind"] == "mpi":
+            _, book = default_books()
+            mtbf_s = job_mtbf_s(int(description["size"]["nodes"]), book)
+            os.environ.setdefault("TRIVIUM_MTBF_S", str(mtbf_s))
             run_mpi_program(aws, store, part, scratch)
         else:
             log = scratch / f"{part.keys.run}-{part.keys.step}-map.log"

@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from placement.books import default_books
+from placement.checkpoints import job_mtbf_s
 from placement.errors import UserError
 from workflows.read_clustering.spectral.checkpoint import Checkpoint, fingerprint
 from workflows.read_clustering.spectral.clusters import numbered_by_size, write_clusters
@@ -33,7 +36,12 @@ log = logging.getLogger("spectral")
 
 
 def run(
-    comm: MPI.Comm, inputs: Path, output: Path, checkpoint: Path, parameters: Parameters
+    comm: MPI.Comm,
+    inputs: Path,
+    output: Path,
+    checkpoint: Path,
+    mtbf_s: float,
+    parameters: Parameters,
 ) -> dict[str, Any]:
     """Cluster the fragments in `inputs`; return what result.json says, on rank 0 (else {}).
 
@@ -45,7 +53,8 @@ def run(
     if not paths:
         raise UserError("there is no sketch shard (*.npz) among the inputs")
     name = fingerprint(comm, paths, dataclasses.asdict(parameters))
-    clustering = cluster_fragments(comm, paths, parameters, Checkpoint(comm, checkpoint, name))
+    kept = Checkpoint(comm, checkpoint, name, mtbf_s)
+    clustering = cluster_fragments(comm, paths, parameters, kept)
     if not len(clustering.labels):
         raise UserError(
             "no read is left after the quality filter, so there is nothing to cluster; "
@@ -87,6 +96,7 @@ def main(words: list[str]) -> None:
         arguments.inputs,
         arguments.output,
         arguments.checkpoint,
+        float(os.environ.get("TRIVIUM_MTBF_S", job_mtbf_s(1, default_books()[1]))),
         Parameters.from_words(arguments.parameter),
     )
     log.info("%s", json.dumps(result))

@@ -13,6 +13,7 @@ from placement import account
 from placement.account import Item, LambdaCall
 from placement.books import PlatformBook, PriceBook
 from placement.calibration.calibration import Calibration
+from placement.checkpoints import with_failures_s
 from placement.cluster_cost import ClusterCost, Hold, busy_s
 from placement.load import BYTES_PER_MB, Load, Needs
 from placement.pace import Pace
@@ -284,6 +285,8 @@ class Model:
         boot_s = self._launch_s(platform) if launch else None
         job_start_s = pace.startup_s + own_start_s / self.core_speed(platform)
         transfer_s, compute_s = self._work_s(step, pace, cluster, slots)
+        if step.kind == "mpi":
+            compute_s = with_failures_s(compute_s, nodes, book)
         job_s = job_start_s + transfer_s + compute_s
         hold = Hold(platform, cluster.instance_type, nodes, job_s, boot_s)
         estimate = Estimate(

@@ -72,14 +72,14 @@ def _command(ranks: Any, inputs: Any, output: Any, checkpoint: Any, *parameters:
     return words + [word for name in parameters for word in ("--parameter", name)]
 
 
-def _run(ranks: Any, inputs: Any, folder: Any, *parameters: Any) -> Any:
+def _run(ranks: Any, inputs: Any, folder: Any, *parameters: Any, **environment: str) -> Any:
     done = subprocess.run(
         _command(ranks, inputs, folder / "out", folder / "checkpoint", *parameters),
         check=False,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | environment,
     )
     assert done.returncode == 0, done.stderr
     return _result(folder), (folder / "out" / "clusters.tsv.gz").read_bytes()
@@ -143,6 +143,24 @@ def test_a_killed_job_goes_on_from_its_checkpoint_on_another_number_of_ranks(
     assert result["resumed"]
     assert not expected["resumed"]
     assert found == table
+
+
+def test_where_nodes_fail_often_the_eigensolver_goes_on_from_its_own_state(
+    inputs: Any, single: Any, tmp_path: Path
+) -> None:
+    _, table = single
+    _run(2, inputs, tmp_path, TRIVIUM_MTBF_S="0.001")
+    states = list(tmp_path.glob("checkpoint/*-lanczos-*.npz"))
+    assert states
+    assert all(int(np.load(path)["restarts"]) > 0 for path in states)
+    result, found = _run(3, inputs, tmp_path)
+    assert result["resumed"]
+    assert found == table
+
+
+def test_where_nodes_hardly_fail_a_short_solve_is_not_kept(inputs: Any, tmp_path: Path) -> None:
+    _run(2, inputs, tmp_path)
+    assert not list(tmp_path.glob("checkpoint/*-lanczos-*.npz"))
 
 
 def test_a_changed_parameter_starts_afresh(inputs: Any, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ ROUND = {
     "ray_job_start_s": 4,
     "hpc_launch_s": 300,
     "hpc_job_start_s": 2,
+    "node_mtbf_s": 1e15,
+    "checkpoint_s": 1,
     "instance_core_speed": 1,
     "node_disk_gb": 50,
     "busy_cluster_s": 70,

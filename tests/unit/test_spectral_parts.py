@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 from sklearn.metrics import adjusted_rand_score
 
+from placement.checkpoints import best_interval_s
 from placement.errors import UserError
+from workflows.read_clustering.spectral import checkpoint as checkpoint_module
 from workflows.read_clustering.spectral.checkpoint import Checkpoint
 from workflows.read_clustering.spectral.clusters import numbered_by_size, write_clusters
 from workflows.read_clustering.spectral.composition import coordinates, neighbour_edges
@@ -232,9 +234,9 @@ def test_the_table_is_the_same_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_other_inputs_is_not_taken(tmp_path: Path) -> None:
-    Checkpoint(COMM, tmp_path, "one").save("graphs", {"x": np.arange(3)})
-    assert Checkpoint(COMM, tmp_path, "two").load("graphs") is None
-    found = Checkpoint(COMM, tmp_path, "one").load("graphs")
+    Checkpoint(COMM, tmp_path, "one", 1e7).save("graphs", {"x": np.arange(3)})
+    assert Checkpoint(COMM, tmp_path, "two", 1e7).load("graphs") is None
+    found = Checkpoint(COMM, tmp_path, "one", 1e7).load("graphs")
     assert found is not None
     assert found["x"].tolist() == [0, 1, 2]
 
@@ -248,3 +250,22 @@ def test_parameters_keep_their_kind() -> None:
 def test_a_wrong_parameter_is_refused(word: Any) -> None:
     with pytest.raises(UserError, match=word.split("=")[0]):
         Parameters.from_words([word])
+
+
+def test_a_set_is_due_as_often_as_its_writing_and_the_failures_of_nodes_ask_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = [0.0, 100.0, 102.0]  # made; and a set that is written in two seconds
+    monkeypatch.setattr(checkpoint_module, "monotonic", lambda: moments.pop(0))
+    kept = Checkpoint(COMM, tmp_path, "one", 10_000.0)
+    kept.save("set", {"x": np.arange(1000)})
+    size_bytes = next(tmp_path.glob("*-set.npz")).stat().st_size
+    interval_s = best_interval_s(2.0, 10_000.0)
+    moments += [102.0 + interval_s - 0.1, 102.0 + interval_s + 0.1]
+    assert [kept.due(size_bytes), kept.due(size_bytes)] == [False, True]
+    moments += [102.0 + interval_s + 0.1]
+    assert not kept.due(2 * size_bytes)  # it takes twice as long, so it is due later
+
+
+def test_the_first_set_is_due_at_once_for_what_it_takes_is_not_known(tmp_path: Path) -> None:
+    assert Checkpoint(COMM, tmp_path, "one", 1e9).due(10**9)

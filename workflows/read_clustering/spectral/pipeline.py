@@ -12,7 +12,6 @@
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from time import monotonic
 from typing import Self
 
 import numpy as np
@@ -58,7 +57,6 @@ from workflows.read_clustering.spectral.sketches import (
 )
 
 EDGE_COLUMNS = ("row", "column", "weight")
-SAVE_EVERY_S = 5.0
 
 log = logging.getLogger("spectral")
 
@@ -285,17 +283,14 @@ def _scattered(comm: MPI.Comm, rows: Rows, kept: dict[str, NDArray[np.float64]])
 
 
 class _Saver:
-    """Keeps the state of a Lanczos process, not more often than every five seconds."""
+    """Keeps the state of a Lanczos process whenever that is due."""
 
     def __init__(self, comm: MPI.Comm, checkpoint: Checkpoint, name: str) -> None:
         self._comm, self._checkpoint, self._name = comm, checkpoint, name
-        self._saved_s = monotonic()
 
     def __call__(self, state: State) -> None:
-        now_s = self._comm.bcast(monotonic(), root=0)
-        if now_s - self._comm.bcast(self._saved_s, root=0) < SAVE_EVERY_S:
+        if not self._checkpoint.due(self._comm.allreduce(state.basis.nbytes)):
             return
-        self._saved_s = now_s
         whole = gather_state(self._comm, state)
         restarts = np.array(whole.restarts)
         self._checkpoint.save(
