@@ -142,6 +142,10 @@ def main(part_key: str) -> int:
     store = Store(aws, settings.bucket)
     scratch = Path(variable("TRIVIUM_SCRATCH"))
     description = store.get_json(part_key)
+    part = Part.from_json(description)
+    if store.find(part.keys.exit_record(part.attempt, part.part)) is not None:
+        sys.stderr.write(f"{part_key}: done already, by another job of this name\n")
+        return 0
 
     def work(part: Part) -> dict[str, Any]:
         """Do the part's work; return when it began (seconds since 1970) and on how many slots."""

@@ -113,9 +113,12 @@ class SlurmCluster:
             f"--ntasks={slots}",
             "--exclusive",  # whole nodes are paid for
             "--no-requeue",
+            # A second job of this name waits for the first, and then finds that its work is done.
+            "--dependency=singleton",
             *self._in_partition,
             f"--chdir={Path(__file__).parent.parent}",
             f"--output={log}",
+            "--open-mode=append",
             "--export=ALL",
             f"--wrap=exec {command}",
         ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reporting.report import check_totals, parse_report
 from runtime.keys import RunKeys, StepKeys
 from tests.faults.stage import Run, Stage
+from trivium.local.stack import home
 
 QUIET_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.2
@@ -181,7 +182,10 @@ def _on_record(
 
 
 def _twice(stage: Stage, run: Run) -> list[str]:
-    """Return what was done twice: jobs that Slurm has under one name. Ray refuses a second."""
+    """Return what was done twice: jobs of one name that Slurm ran. Ray refuses a second.
+
+    One that found its work done, and said so, did nothing.
+    """
     if run.lane != "hpc" or stage.stack.mpi != "slurm":
         return []
     environment = stage.environment("slurmctld")
@@ -193,4 +197,12 @@ def _twice(stage: Stage, run: Run) -> list[str]:
         env=environment,
     ).stdout.split()
     mine = [name for name in told if name.startswith(run.name)]
-    return [f"{name} was submitted twice" for name in sorted(set(mine)) if mine.count(name) > 1]
+    return [
+        f"{name} was run twice"
+        for name in sorted(set(mine))
+        if mine.count(name) - _log_of(name).count("done already") > 1
+    ]
+
+
+def _log_of(job: str) -> str:
+    return "".join(path.read_text() for path in sorted(home().glob(f"work-*/{job}.log")))

@@ -259,6 +259,24 @@ def test_jobs_queue_behind_one_another_and_both_succeed(
     assert second.texts == ["TEXT 0\n"]
 
 
+def test_a_job_that_is_submitted_twice_is_run_once(
+    cluster: SlurmCluster, parts: Parts, gate: Path, work: Path
+) -> None:
+    job = parts.mpi("gated", gate=str(gate))
+    cluster.submit(*job.asked)
+    began(gate, SLOTS)
+    cluster.submit(*job.asked)
+    assert cluster.find(job.name) == Job("queued", "PENDING")
+    (gate / "open").touch()
+    until(lambda: cluster.find(job.name) == Job("ended", "COMPLETED"), "the end of both")
+    assert len(job.calls) == 1
+    assert (
+        (work / f"{job.name}.log")
+        .read_text()
+        .endswith(f"{job.part_key}: done already, by another job of this name\n")
+    )
+
+
 def test_cancelling_a_running_job_leaves_no_rank_and_no_exit_record(
     cluster: SlurmCluster, parts: Parts, gate: Path
 ) -> None:

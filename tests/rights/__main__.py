@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rights", description=__doc__)
     parser.add_argument("words", nargs="*", help="only rights in whose line one of these stands")
     words: list[str] = parser.parse_args().words
+    # Asked to end, it stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="trv-", dir="/tmp") as folder:
         access = Path(folder) / "access.jsonl"
         os.environ["TRIVIUM_LOCAL"] = str(Path(folder) / "stack")

@@ -128,6 +128,14 @@ def steps(stack: LocalStack, run: str) -> list[str]:
     ]
 
 
+def stop(stack: LocalStack, upload: str, run: str | None) -> None:
+    """Stop what an upload has started and still runs."""
+    client = stack.root.client("stepfunctions")
+    for arn in [execution(stack, upload), *(steps(stack, run) if run is not None else [])]:
+        if arn is not None and client.describe_execution(executionArn=arn)["status"] == "RUNNING":
+            client.stop_execution(executionArn=arn)
+
+
 def _causes(root: Aws, arn: str) -> Iterator[str]:
     pages = root.client("stepfunctions").get_paginator("get_execution_history")
     for page in pages.paginate(executionArn=arn):

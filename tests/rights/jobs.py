@@ -62,6 +62,7 @@ class Stage:
     done: str = ""  # a run that has succeeded on Lambda, and the key of its upload
     done_upload: str = ""
     failed: str = ""  # a run that has failed
+    refused: str = ""  # one that was not begun, and so has no report
 
     def __post_init__(self) -> None:
         self.documents = documents(self.stack.root, STACK_NAME)
@@ -101,7 +102,7 @@ def jobs() -> list[Job]:
         Job("a job that fails on Ray", _upload(NO_TEXT, ray), "failed", "ray"),
         Job("a job on the cluster", _upload(TEXT, hpc), "succeeded", "hpc"),
         Job("a job that fails on the cluster", _upload(NO_TEXT, hpc), "failed", "hpc"),
-        Job("a manifest of a file that is not there", _missing_file, "failed"),
+        Job("a manifest of a file that is not there", _keeping("refused", _missing_file), "failed"),
         Job("no step can begin", _no_step_begins, "failed"),
         Job("a step that begins after its run has failed", _late_step, "failed"),
         Job("a step that is placed anew, on 7,076 MB", _placed_anew, "succeeded"),
@@ -118,6 +119,14 @@ def jobs() -> list[Job]:
             "a person runs a job", _person("run", "{text}", "--workflow", "word-count"), "succeeded"
         ),
         Job("a person lists runs", _person("runs", "--stack", STACK_NAME), "succeeded"),
+        Job(
+            "a person asks for a report that there is not", _person("report", "{refused}"), "failed"
+        ),
+        Job(
+            "a person probes a job",
+            _person("probe", "word-count", "{text}", "--budget", "0.1"),
+            "succeeded",
+        ),
         # Last, because plans are others then.
         Job("a person calibrates", _person("calibrate", "--stack", STACK_NAME), "succeeded"),
     ]
@@ -290,13 +299,14 @@ def _person(*words: str) -> Callable[[Stage, Stop], Outcome]:
     def person(stage: Stage, _: Stop) -> Outcome:
         text = home() / "person.txt"
         text.write_bytes(TEXT)
+        named = [word.format(text=text, refused=stage.refused) for word in words]
         mine = {
             "AWS_ACCESS_KEY_ID": stage.stack.user_key,
             "AWS_SECRET_ACCESS_KEY": stage.stack.user_secret,
             "TRIVIUM_LOCAL": str(home()),
         }
         done = subprocess.run(
-            [sys.executable, "-m", "trivium", *(word.format(text=text) for word in words)],
+            [sys.executable, "-m", "trivium", *named],
             check=False,
             capture_output=True,
             text=True,

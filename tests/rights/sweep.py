@@ -121,6 +121,9 @@ def try_without(
         said = next((place for place in told if place is not None), None)
     stands = outcome.status is None and document.owner.startswith(tuple(AGENTS.values()))
     resumed = _resumed(stage, outcome) if stands else None
+    # Its retries would be denied, too, what the next job is about to be.
+    if outcome.status is None and outcome.upload:
+        evidence.stop(stage.stack, outcome.upload, outcome.run)
     return Finding(right, job.name, denied(), outcome.status, said, resumed)
 
 
