@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from placement.errors import UserError
 from workflows.read_clustering.fastq import (
+    WHITESPACE,
     Bytes,
     Places,
     Records,
-    first_word_ends,
     gather,
     kind_of,
     read_records,
@@ -34,6 +34,10 @@ TETRAMER_BASES = 4
 TETRAMERS = 136
 COUNT_LIMIT = 65_535
 BUCKETS = 1 << 12
+SMALL_BUCKET = 16
+
+type Hashes = NDArray[np.uint64]
+type Counts = NDArray[np.uint16]
 
 
 def _base_codes() -> Bytes:
@@ -125,11 +129,12 @@ def _sketch(records: Records, mates: int, k: int, window: int) -> Sketches:
         window,
         (hashes, hash_counts, tetra),
     )
+    hashes.resize(used, refcheck=False)
     return Sketches(
         name_bytes=gather(records.data, name_starts, name_lengths),
         name_lengths=name_lengths,
         bases=lengths.reshape(-1, mates).sum(axis=1).astype(np.int32),
-        hashes=hashes[:used].copy(),
+        hashes=hashes,
         hash_counts=hash_counts,
         tetra=tetra,
     )
@@ -139,7 +144,7 @@ def _names(records: Records, mates: int) -> tuple[Places, Places]:
     """Return start and length of each fragment's id: its first header's first word, no /1, /2."""
     data = records.data
     starts = records.bounds[:-1:mates] + 1
-    ends = first_word_ends(records)[::mates]
+    ends = _word_ends(data, starts, records.line_ends[::mates, 0].copy())
     last = data[ends - 1]
     numbered = (data[ends - 2] == ord("/")) & ((last == ord("1")) | (last == ord("2")))
     return starts, ends - starts - 2 * numbered
@@ -179,117 +184,139 @@ def _mix(code: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@_compiled("i8(u8[::1], i8, i8, i8)")
-def _keep_minima(hashes: NDArray[np.uint64], first: int, last: int, window: int) -> int:
-    """Replace hashes[first:last] by the minima of its windows; return where they end.
+@_compiled("i8[::1](u1[::1], i8[::1], i8[::1])")
+def _word_ends(data: Bytes, starts: Places, limits: Places) -> Places:
+    """Return where the word that begins at each start ends: at white space, or at its limit."""
+    ends = limits.copy()
+    for i in range(len(starts)):
+        for place in range(starts[i], limits[i]):
+            if data[place] == WHITESPACE[0] or data[place] == WHITESPACE[1]:
+                ends[i] = place
+                break
+    return ends
+
+
+@_compiled("i8(u8[::1], u8[::1])")
+def _put_changes(values: Hashes, found: Hashes) -> int:
+    """Put each value that differs from the one before into `found`; return how many.
+
+    `found` may be `values`. An unsigned index is one that is not looked at for being negative.
+    """
+    if len(values) == 0:
+        return 0
+    kept, before = np.uint64(1), values[0]
+    found[0] = before
+    for i in range(1, len(values)):
+        value = values[i]
+        found[kept] = value
+        kept += np.uint64(value != before)
+        before = value
+    return int(kept)
+
+
+@_compiled("i8(u8[::1], u8[::1], i8, u8[::1])")
+def _put_minima(kmers: Hashes, spare: Hashes, window: int, found: Hashes) -> int:
+    """Hash k-mers and put the minima of their windows into `found`; return how many.
 
     The minimum of 2, 4, 8, ... neighbours comes from two of half as many, and that of `window`
-    from two that overlap: passes without branches, which the processor does several at a time.
+    from two that overlap: passes without branches, from one array into the other, which the
+    processor does several numbers at a time. Both are overwritten.
     """
-    span = min(window, last - first)
-    if span == 0:
-        return first
-    width = 1
+    count = len(kmers)
+    if count == 0:
+        return 0
+    for i in range(count):
+        kmers[i] = _mix(kmers[i])
+    span, width = min(window, count), 1
     while width < span:
         step = min(width, span - width)
-        for i in range(first, last - width - step + 1):
-            hashes[i] = min(hashes[i], hashes[i + step])
+        count -= step
+        near, far = kmers[:count], kmers[step : step + count]
+        for i in range(count):
+            spare[i] = min(near[i], far[i])
+        kmers, spare = spare, kmers
         width += step
-    kept = first + 1
-    before = hashes[first]
-    for i in range(first + 1, last - span + 1):
-        value = hashes[i]
-        hashes[kept] = value
-        kept += value != before
-        before = value
-    return kept
+    return _put_changes(kmers[:count], found)
 
 
-@_compiled("i8(u1[::1], i8, i8, u8[::1], i8)")
-def _add_minimizers(
-    sequence: Bytes, k: int, window: int, hashes: NDArray[np.uint64], used: int
+@_compiled("i8(u1[::1], i8, i8, u8[:,::1], u8[::1], u2[::1])")
+def _add_sequence(
+    sequence: Bytes, k: int, window: int, spare: Hashes, found: Hashes, tetra: Counts
 ) -> int:
-    """Append a sequence's minimizers to hashes[:used]; return how many are used then."""
+    """Put a sequence's minimizers into `found` and return how many; add its 4-mers to `tetra`.
+
+    `spare` is two rows as long as the sequence. Counts of 4-mers stop at COUNT_LIMIT.
+    """
     mask = (np.uint64(1) << np.uint64(2 * k)) - np.uint64(1)
     top = np.uint64(2 * (k - 1))
-    forward = reverse = np.uint64(0)
-    bases = 0
-    end = used  # hashes[used:end] are all k-mers of the stretch at hand
-    for letter in sequence:
-        code = np.uint64(BASE_CODES[letter])
+    kmers = spare[0]
+    forward = reverse = end = np.uint64(0)  # kmers[:end] are those of the stretch at hand
+    bases = used = 0
+    for position in range(len(sequence)):
+        code = np.uint64(BASE_CODES[sequence[position]])
         if code == NO_BASE:
-            used = end = _keep_minima(hashes, used, end, window)
+            used += _put_minima(kmers[: int(end)], spare[1], window, found[used:])
+            end = np.uint64(0)
             bases = 0
             continue
-        forward = ((forward << np.uint64(2)) | code) & mask
+        forward = (forward << np.uint64(2)) | code
         reverse = (reverse >> np.uint64(2)) | ((np.uint64(3) - code) << top)
         bases += 1
+        if bases >= TETRAMER_BASES:
+            column = TETRAMER_COLUMNS[forward & np.uint64(255)]
+            if tetra[column] < COUNT_LIMIT:
+                tetra[column] += 1
         if bases >= k:
-            hashes[end] = _mix(min(forward, reverse))
-            end += 1
-    return _keep_minima(hashes, used, end, window)
+            kmers[end] = min(forward & mask, reverse)
+            end += np.uint64(1)
+    return used + _put_minima(kmers[: int(end)], spare[1], window, found[used:])
 
 
-@_compiled("void(u1[::1], u2[::1])")
-def _add_tetramers(sequence: Bytes, counts: NDArray[np.uint16]) -> None:
-    """Add a sequence's canonical 4-mers to counts[136], which stop at COUNT_LIMIT."""
-    word = bases = 0
-    for letter in sequence:
-        if BASE_CODES[letter] == NO_BASE:
-            bases = 0
-            continue
-        word = ((word << 2) | BASE_CODES[letter]) & 255
-        bases += 1
-        if bases >= TETRAMER_BASES and counts[TETRAMER_COLUMNS[word]] < COUNT_LIMIT:
-            counts[TETRAMER_COLUMNS[word]] += 1
+@_compiled("void(u8[::1], i8)")
+def _shell_sort(values: Hashes, gap: int) -> None:
+    """Sort, in steps that begin with `gap`."""
+    while gap:
+        for i in range(gap, len(values)):
+            value = values[i]
+            j = i
+            while j >= gap and values[j - gap] > value:
+                values[j] = values[j - gap]
+                j -= gap
+            values[j] = value
+        gap = 1 if gap == 2 else gap * 5 // 11  # noqa: PLR2004 - steps shrink by 2.2, down to 1
 
 
-@_compiled("i8(u8[::1], i8, i8, u8[::1], i8[::1])")
-def _sort_unique(
-    hashes: NDArray[np.uint64], first: int, last: int, spare: NDArray[np.uint64], ends: Places
-) -> int:
-    """Sort hashes[first:last] and move each value once to the front; return where they end.
+@_compiled("i8(u8[::1], u8[::1], u8[::1])")
+def _sort_unique(hashes: Hashes, spare: Hashes, ends: Hashes) -> int:
+    """Sort hashes and move each value once to the front; return how many there are.
 
-    Hashes are spread evenly enough that their first bits bring each close to its place: into about
-    as many buckets as there are hashes. A Shell sort does the rest, its first step no wider than
-    the largest bucket: nothing has further to go. `spare` holds as many numbers as there are
-    hashes, `ends` is of a length that is a power of two.
+    Hashes are spread evenly enough that their first bits bring each close to its place: into twice
+    as many buckets as there are hashes, if `ends` has so many. A Shell sort does the rest, its
+    first step no wider than the largest bucket: nothing has further to go. `spare` is at least as
+    long as `hashes`, the length of `ends` is a power of two.
     """
+    count = len(hashes)
     bits = 1
-    while (1 << bits) < last - first and (2 << bits) <= len(ends):
+    while (1 << bits) < 2 * count and (2 << bits) <= len(ends):
         bits += 1
     shift = np.uint64(64 - bits)
-    ends[: 1 << bits] = 0
-    for i in range(first, last):
-        spare[i - first] = hashes[i]
-        ends[hashes[i] >> shift] += 1
-    begin = first
-    largest = 0
-    for bucket in range(1 << bits):
-        count = ends[bucket]
-        largest = max(largest, count)
+    ends = ends[: 1 << bits]
+    ends[:] = 0
+    for i in range(count):
+        ends[hashes[i] >> shift] += np.uint64(1)
+    begin = largest = np.uint64(0)
+    for bucket in range(len(ends)):
+        size = ends[bucket]
         ends[bucket] = begin
-        begin += count
-    for i in range(last - first):
-        bucket = spare[i] >> shift
-        hashes[ends[bucket]] = spare[i]
-        ends[bucket] += 1
-    gap = largest // 2
-    while gap:
-        for i in range(first + gap, last):
-            value = hashes[i]
-            j = i
-            while j >= first + gap and hashes[j - gap] > value:
-                hashes[j] = hashes[j - gap]
-                j -= gap
-            hashes[j] = value
-        gap = 1 if gap == 2 else gap * 5 // 11  # noqa: PLR2004 - steps shrink by 2.2, down to 1
-    kept = first
-    for i in range(first, last):
-        if i == first or hashes[i] != hashes[kept - 1]:
-            hashes[kept] = hashes[i]
-            kept += 1
-    return kept
+        begin += size
+        largest = max(largest, size)
+    for i in range(count):
+        value = hashes[i]
+        bucket = value >> shift
+        spare[ends[bucket]] = value
+        ends[bucket] += np.uint64(1)
+    _shell_sort(spare[:count], int(largest) // 2 if largest > SMALL_BUCKET else 1)
+    return _put_changes(spare[:count], hashes)
 
 
 @_compiled("i8(u1[::1], i8[:,:,::1], i8, i8, Tuple((u8[::1], i8[::1], u2[:,::1])))")
@@ -298,7 +325,7 @@ def _fill_rows(
     line_ends: Places,
     k: int,
     window: int,
-    rows: tuple[NDArray[np.uint64], Places, NDArray[np.uint16]],
+    rows: tuple[Hashes, Places, NDArray[np.uint16]],
 ) -> int:
     """Sketch every fragment, line_ends being [fragments, mates, 4]; return how many hashes."""
     hashes, hash_counts, tetra = rows
@@ -308,15 +335,16 @@ def _fill_rows(
         for mate in range(line_ends.shape[1]):
             bases += line_ends[fragment, mate, 1] - line_ends[fragment, mate, 0] - 1
         longest = max(longest, bases)
-    spare, bucket_ends = np.empty(longest, np.uint64), np.empty(BUCKETS, np.int64)
+    spare, bucket_ends = np.empty((2, longest), np.uint64), np.empty(BUCKETS, np.uint64)
     used = 0
     for fragment in range(len(line_ends)):
-        first = used
+        mine = hashes[used:]
+        count = 0
         for mate in range(line_ends.shape[1]):
             ends = line_ends[fragment, mate]
             sequence = data[ends[0] + 1 : ends[1]]
-            used = _add_minimizers(sequence, k, window, hashes, used)
-            _add_tetramers(sequence, tetra[fragment])
-        used = _sort_unique(hashes, first, used, spare, bucket_ends)
-        hash_counts[fragment] = used - first
+            count += _add_sequence(sequence, k, window, spare, mine[count:], tetra[fragment])
+        count = _sort_unique(mine[:count], spare[0], bucket_ends)
+        hash_counts[fragment] = count
+        used += count
     return used
