@@ -28,7 +28,7 @@ check: setup .tools/checkov/ready
 	$(PYTHON) -m mypy .
 	.venv/bin/lint-imports
 	.venv/bin/deptry .
-	.venv/bin/cfn-lint template.yaml
+	.venv/bin/cfn-lint template.yaml hpc/pcs.yaml
 	$(PYTHON) -m pytest --quiet tests/unit/test_state_machines.py
 	.tools/checkov/bin/checkov --config-file .checkov.yaml
 	.venv/bin/shellcheck .ci/run requirements/lock hpc/install_agent.sh

@@ -15,6 +15,12 @@ from placement.errors import UserError
 
 BASE = Path(__file__).with_name("cluster.yaml")
 SESSIONS_POLICY = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+# Of the version whose schema the tests read a configuration with.
+# https://docs.aws.amazon.com/parallelcluster/latest/ug/cfn-provider-stack.html
+PROVIDER = (
+    "https://${AWS::Region}-aws-parallelcluster.s3.${AWS::Region}.${AWS::URLSuffix}"
+    "/parallelcluster/3.16.1/templates/custom_resource/cluster.yaml"
+)
 SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
 MOST_NODES = 1000  # more is refused by Slurm's own default limits
 
@@ -121,3 +127,49 @@ def cluster_config(
     lustre["DataRepositoryAssociations"][0]["DataRepositoryPath"] = f"s3://{bucket}/raw/"
     config["Tags"] = [{"Key": "trivium:stack", "Value": stack}]
     return config
+
+
+def cluster_stack(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a CloudFormation template that makes the same cluster without the pcluster command.
+
+    AWS hosts the provider of the custom resource; it may attach policies of ours to nodes only if
+    it is given the right to. The stack's name must be another than the cluster's.
+    """
+    nodes = [config["HeadNode"], *config["Scheduling"]["SlurmQueues"]]
+    policies = {each["Policy"] for node in nodes for each in node["Iam"]["AdditionalIamPolicies"]}
+    attach = {
+        "Effect": "Allow",
+        "Action": ["iam:AttachRolePolicy", "iam:DetachRolePolicy"],
+        "Resource": {
+            "Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/parallelcluster/*"
+        },
+        "Condition": {"ArnEquals": {"iam:PolicyARN": sorted(policies)}},
+    }
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "An MPI cluster under AWS ParallelCluster for a stack of Trivium",
+        "Resources": {
+            "AttachPolicies": {
+                "Type": "AWS::IAM::ManagedPolicy",
+                "Properties": {
+                    "Description": "Lets ParallelCluster's provider give nodes what they need",
+                    "PolicyDocument": {"Version": "2012-10-17", "Statement": [attach]},
+                },
+            },
+            "Provider": {
+                "Type": "AWS::CloudFormation::Stack",
+                "Properties": {
+                    "Parameters": {"AdditionalIamPolicies": {"Ref": "AttachPolicies"}},
+                    "TemplateURL": {"Fn::Sub": PROVIDER},
+                },
+            },
+            "Cluster": {
+                "Type": "Custom::PclusterCluster",
+                "Properties": {
+                    "ServiceToken": {"Fn::GetAtt": ["Provider", "Outputs.ServiceToken"]},
+                    "ClusterName": name,
+                    "ClusterConfiguration": config,
+                },
+            },
+        },
+    }

@@ -2,7 +2,8 @@
 # Sets up the head node of an MPI cluster: the agent, the MPI program, and what they need.
 # usage: install_agent.sh FOLDER SHA256 BUCKET TABLE QUEUE_URL INSTANCE_TYPE SLOTS HEAD_TYPE
 # FOLDER is where trivium.tar.gz lies in S3. ParallelCluster runs this as root, on the head node,
-# as an OnNodeConfigured action; compute nodes see /home and /fsx of it.
+# as an OnNodeConfigured action; compute nodes see /home and /fsx of it. TRIVIUM_HOME and SLURM_BIN
+# say where to install and where Slurm is, if elsewhere (hpc/pcs.yaml).
 set -euo pipefail
 if [[ $# -ne 8 ]]; then
     echo "install_agent.sh: expected 8 arguments, got $#; render the configuration again" >&2
@@ -11,7 +12,8 @@ fi
 folder=$1 sha256=$2 bucket=$3 table=$4 queue_url=$5 instance_type=$6 slots=$7 head_type=$8
 # A user that every node of a cluster has: Slurm jobs run as the one who submits them.
 user=ec2-user
-home=/home/$user/trivium
+home=${TRIVIUM_HOME:-/home/$user/trivium}
+slurm=${SLURM_BIN:-/opt/slurm/bin}
 
 archive=$(mktemp)
 trap 'rm -f "$archive"' EXIT
@@ -44,8 +46,9 @@ TRIVIUM_SLOTS=$slots
 TRIVIUM_HEAD_TYPE=$head_type
 AWS_DEFAULT_REGION=$(cut -d. -f2 <<<"$queue_url")
 PYTHONPATH=$home
-PATH=/opt/slurm/bin:/opt/amazon/openmpi/bin:/usr/local/bin:/usr/bin:/bin
+PATH=$slurm:/opt/amazon/openmpi/bin:/usr/local/bin:/usr/bin:/bin
 SETTINGS
-install -m 644 "$home/agents/trivium-agent.service" /etc/systemd/system/trivium-agent.service
+# systemd takes no variable for the program itself.
+sed "s|/home/ec2-user/trivium/|$home/|" "$home/agents/trivium-agent.service" >/etc/systemd/system/trivium-agent.service
 systemctl daemon-reload
 systemctl enable --now trivium-agent.service

@@ -9,12 +9,12 @@ import shlex
 import sys
 import tarfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
 
-from hpc.cluster_config import ClusterSize, check_size, cluster_config
+from hpc.cluster_config import ClusterSize, check_size, cluster_config, cluster_stack
 from placement.books import default_books
 from placement.errors import UserError
 from trivium.console import say
@@ -67,13 +67,25 @@ def render(
     folder.mkdir(parents=True)
     (folder / "trivium.tar.gz").write_bytes(archive)
     (folder / SCRIPT.name).write_bytes(SCRIPT.read_bytes())
-    (folder / "cluster.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    say(f"wrote {folder}/cluster.yaml, {SCRIPT.name} and trivium.tar.gz")
+    for name, content in (
+        ("cluster.yaml", config),
+        ("cluster-stack.yaml", cluster_stack(config, stack)),
+    ):
+        (folder / name).write_text(yaml.dump(content, Dumper=Plain, sort_keys=False))
+    say(f"wrote {folder}/cluster.yaml, cluster-stack.yaml, {SCRIPT.name} and trivium.tar.gz")
     where = shlex.quote(str(folder))
     sys.stdout.write(
-        f"aws s3 cp --recursive --exclude cluster.yaml {where} {address}/\n"
+        f"aws s3 cp --recursive --exclude '*.yaml' {where} {address}/\n"
         f"pcluster create-cluster -n {stack} -c {where}/cluster.yaml\n"
     )
+
+
+class Plain(yaml.SafeDumper):
+    """Writes what is there twice, twice: CloudFormation reads no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Return that nothing is written as an alias."""
+        return True
 
 
 def packed(root: Path) -> bytes:

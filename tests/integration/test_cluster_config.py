@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,13 @@ from typing import Any
 import pytest
 import yaml
 
-from hpc.cluster_config import ClusterSize, check_size, cluster_config
+from hpc.cluster_config import (
+    PROVIDER,
+    ClusterSize,
+    check_size,
+    cluster_config,
+    cluster_stack,
+)
 from placement.books import default_books
 from placement.errors import UserError
 from tests.command import Run
@@ -75,6 +83,46 @@ def said_by_parallelcluster(config: dict[str, Any]) -> str:
 def test_parallelcluster_reads_what_is_rendered(size: ClusterSize) -> None:
     check_size(size, BOOK)
     assert said_by_parallelcluster(config(size)) == ""
+
+
+def said_by_cfn_lint(template: Path) -> str:
+    """Return what cfn-lint finds wrong, "" where nothing is."""
+    words = [str(Path(sys.executable).with_name("cfn-lint")), str(template)]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_provider_may_attach_what_nodes_are_given_and_nothing_else() -> None:
+    stack = cluster_stack(config(), "lab")["Resources"]
+    [statement] = stack["AttachPolicies"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {
+        "ArnEquals": {
+            "iam:PolicyARN": [
+                f"{POLICY}agent",
+                f"{POLICY}jobs",
+                "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore",
+            ]
+        }
+    }
+
+
+def test_the_provider_is_of_the_version_whose_schema_is_read() -> None:
+    pinned = (ROOT / "requirements" / "pcluster.txt").read_text()
+    [version] = re.findall(r"^aws-parallelcluster==(\S+)", pinned, re.MULTILINE)
+    assert f"/parallelcluster/{version}/" in PROVIDER
+
+
+def test_the_queue_under_pcs_is_the_one_that_the_agent_feeds() -> None:
+    template = yaml.load((ROOT / "hpc" / "pcs.yaml").read_text(), Loader=Tagged)  # noqa: S506 - a SafeLoader
+    unit = (ROOT / "agents" / "trivium-agent.service").read_text()
+    queue = template["Resources"]["Queue"]["Properties"]["Name"]
+    assert f"--partition {queue} " in unit
+
+
+class Tagged(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as what stands behind them."""
+
+
+Tagged.add_multi_constructor("!", lambda _loader, _tag, node: getattr(node, "value", None))
 
 
 def test_parallelcluster_would_tell_of_a_mistake() -> None:
@@ -147,6 +195,10 @@ def test_the_command_writes_a_folder_and_says_what_to_do_with_it(
     script, arguments = written["HeadNode"]["CustomActions"]["OnNodeConfigured"].values()
     checksum = hashlib.sha256((folder / "trivium.tar.gz").read_bytes()).hexdigest()
     assert arguments[:2] == [script.removesuffix("/install_agent.sh"), checksum]
+    stack = folder / "cluster-stack.yaml"
+    assert said_by_cfn_lint(stack) == ""
+    cluster = yaml.safe_load(stack.read_text())["Resources"]["Cluster"]["Properties"]
+    assert (cluster["ClusterName"], cluster["ClusterConfiguration"]) == ("lab", written)
     assert f"pcluster create-cluster -n lab -c {folder}/cluster.yaml\n" in done.out
     again = trivium(*words)
     assert (again.code, "exists already" in again.err) == (2, True)
