@@ -66,6 +66,8 @@ def waits_for_manifest(key: str) -> bool:
     parts = key.split("/")
     if not parts[-1]:
         return True
+    if ".." in parts:
+        return False  # it is refused, not waited for
     in_folder = len(parts) > 3  # noqa: PLR2004 - raw, workflow, file
     return in_folder and parts[-1] not in MANIFEST_NAMES
 

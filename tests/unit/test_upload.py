@@ -37,6 +37,8 @@ def unread() -> bytes:
         ("raw/w/s/", True),
         ("raw/w/", True),
         ("raw/w/s/Manifest.json", True),
+        ("raw/word-count/../a.txt", False),  # refused
+        ("raw/word-count/sample/../a.txt", False),
     ],
 )
 def test_files_in_a_folder_wait_for_its_manifest(key: str, waits: bool) -> None:
