@@ -39,9 +39,10 @@ class Measured:
     """What an attempt took and cost, and how it ended.
 
     `open` says that settling it again may change the figures: a call has not said yet how it ended,
-    or its nodes were charged whole although other jobs may have run on them. `task_s` is what its
-    calls computed in all, one after another, as far as it was of use. `work` is what its tasks had
-    to do, where each of its batches was done in one call.
+    or may say so late because the attempt failed, or its nodes were charged whole although other
+    jobs may have run on them. `task_s` is what its calls computed in all, one after another, as far
+    as it was of use. `work` is what its tasks had to do, where each of its batches was done in one
+    call.
     """
 
     outcome: Outcome

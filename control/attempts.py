@@ -138,6 +138,7 @@ def measure(
     """Return what one part has taken and cost as it stands now, and its timeline."""
     prices, _ = default_books()
     before = record.measured
+    came_of = before.outcome if before else outcome
     evidence = _evidence(stack, record, before.ended_s if before else None)
     ended_s = before.ended_s if before else _ended_s(evidence, outcome)
     split = split_wall_time(
@@ -147,7 +148,7 @@ def measure(
     begun += [evidence.held[0]] if evidence.held and not begun else []
     without_end = sum("ended_s" not in call for call in evidence.calls)
     measured = Measured(
-        outcome=before.outcome if before else outcome,
+        outcome=came_of,
         reason=before.reason if before else reason,
         started_s=min([*begun, ended_s]),
         ended_s=ended_s,
@@ -157,7 +158,8 @@ def measure(
         calls_without_end=without_end,
         items=_items(prices, record, evidence, ended_s, node_s),
         prices=prices.stamp,
-        open=not final and (without_end > 0 or record.platform != "lambda"),
+        open=not final
+        and (without_end > 0 or record.platform != "lambda" or came_of != "succeeded"),
         work=work_of(evidence.calls, record.platform),
     )
     return measured, timeline_of(evidence.calls, evidence.job)

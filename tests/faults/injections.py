@@ -84,8 +84,13 @@ def catalogue(stage: Stage) -> list[Injection]:
         Injection(
             "hpc: one rank's disk is full", "hpc", _rank_disk_full, may_fail=True, alone=True
         ),
-        Injection("hpc: one rank of spectral is killed", "hpc", _kill_rank, workload="reads"),
-        Injection("hpc: the job of spectral is killed", "hpc", _kill_wrapper, workload="reads"),
+        # One that has ended by a first blow cannot be struck by a second.
+        Injection(
+            "hpc: one rank of spectral is killed", "hpc", _kill_rank, workload="reads", alone=True
+        ),
+        Injection(
+            "hpc: the job of spectral is killed", "hpc", _kill_wrapper, workload="reads", alone=True
+        ),
     ]
     if stage.stack.mpi == "slurm":
         found += [
@@ -96,6 +101,7 @@ def catalogue(stage: Stage) -> list[Injection]:
                 "hpc",
                 partial(_kill_part, "slurmd"),
                 workload="reads",
+                alone=True,
             ),
         ]
     found += [

@@ -334,6 +334,20 @@ def test_a_call_that_ends_after_its_attempt_was_settled_is_charged_in_full(
     assert last.settled.ended_s == BEGUN + 5
 
 
+def test_a_call_of_a_failed_attempt_whose_record_comes_late_is_counted_at_the_runs_end(
+    stack: Stack, clock: FakeClock
+) -> None:
+    clock.at_s = BEGUN + 8
+    record = given_attempt(stack, "lambda", [])
+    first = settle_part(stack, record, "replaced", "out of time")
+    assert (first.settled.calls, first.settled.open) == (0, True)
+    stack.store.put_json(KEYS.call(1, 0, 0, "a"), a_dead_call("a"))
+    clock.forward(60)
+    last = settle_part(stack, first, "failed", None, final=True)
+    assert (last.settled.calls, last.settled.calls_without_end, last.settled.open) == (1, 1, False)
+    assert quantity(last.settled.items, "Lambda compute 1024 MB") == 9
+
+
 def test_an_attempt_of_which_nothing_began_was_all_queueing(stack: Stack, clock: FakeClock) -> None:
     clock.at_s = BEGUN + 6
     record = given_attempt(stack, "ray", [])
