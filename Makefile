@@ -28,10 +28,10 @@ check: setup .tools/checkov/ready
 	$(PYTHON) -m mypy .
 	.venv/bin/lint-imports
 	.venv/bin/deptry .
-	.venv/bin/cfn-lint template.yaml hpc/pcs.yaml
+	.venv/bin/cfn-lint template.yaml hpc/pcs.yaml ray_tasks/cluster.yaml ray_tasks/hyperpod.yaml
 	$(PYTHON) -m pytest --quiet tests/unit/test_state_machines.py
 	.tools/checkov/bin/checkov --config-file .checkov.yaml
-	.venv/bin/shellcheck .ci/run requirements/lock hpc/install_agent.sh
+	.venv/bin/shellcheck .ci/run requirements/lock hpc/install_agent.sh ray_tasks/install_node.sh
 
 fuzz: setup $(FUZZED:%=fuzz-%)
 

@@ -1,27 +1,33 @@
-"""`trivium cluster`: writes what AWS ParallelCluster needs to stand up an MPI cluster."""
+"""`trivium cluster`: writes what an MPI cluster or a Ray cluster on AWS is stood up from."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
+import json
 import shlex
 import sys
 import tarfile
 from pathlib import Path
 from typing import Annotated, Any
 
+import boto3
 import typer
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
+import ray_tasks.cluster_size
 from hpc.cluster_config import ClusterSize, check_size, cluster_config, cluster_stack
 from placement.books import default_books
 from placement.errors import UserError
+from ray_tasks.cluster_size import RaySize
 from trivium.console import say
 from trivium.target import Target
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "hpc" / "install_agent.sh"
+RAY_TEMPLATE = ROOT / "ray_tasks" / "cluster.yaml"
 # What the agent and its jobs import, and what installs it.
 PACKED = (
     ".python-version",
@@ -35,19 +41,18 @@ PACKED = (
     "workflows",
 )
 
-app = typer.Typer(no_args_is_help=True, help="Writes what an MPI cluster is stood up from.")
+Folder = Annotated[Path, typer.Argument(help="Where to write; a new folder.")]
+Subnet = Annotated[str, typer.Option(help="The subnet of all nodes.")]
+StackName = Annotated[str, typer.Option("--stack", help="The stack on AWS.")]
 
-
-@app.callback()
-def _cluster() -> None:
-    """Keep `render` a sub-command while it is the only one."""
+app = typer.Typer(no_args_is_help=True, help="Writes what a cluster on AWS is stood up from.")
 
 
 @app.command()
 def render(
-    folder: Annotated[Path, typer.Argument(help="Where to write; a new folder.")],
-    subnet: Annotated[str, typer.Option(help="The subnet of all nodes.")],
-    stack: Annotated[str, typer.Option(help="The stack on AWS.")] = "trivium",
+    folder: Folder,
+    subnet: Subnet,
+    stack: StackName = "trivium",
     mpi_type: Annotated[str, typer.Option(help="Nodes with EFA.")] = "hpc7g.16xlarge",
     cheap_type: Annotated[str, typer.Option(help="Nodes of the queue without.")] = "c7g.4xlarge",
     most_nodes: Annotated[int, typer.Option(help="Of each queue.")] = 4,
@@ -56,8 +61,7 @@ def render(
     _, book = default_books()
     size = ClusterSize(subnet, mpi_type, cheap_type, most_nodes)
     check_size(size, book)
-    if folder.exists():
-        raise UserError(f"{folder} exists already; name a new folder.")
+    _check_new(folder)
     outputs = Target.choose(stack).outputs
     archive = packed(ROOT)
     checksum = hashlib.sha256(archive).hexdigest()
@@ -78,6 +82,55 @@ def render(
         f"aws s3 cp --recursive --exclude '*.yaml' {where} {address}/\n"
         f"pcluster create-cluster -n {stack} -c {where}/cluster.yaml\n"
     )
+
+
+@app.command()
+def ray(
+    folder: Folder,
+    subnet: Subnet,
+    stack: StackName = "trivium",
+    worker_type: Annotated[str, typer.Option(help="Of all workers.")] = "c7i.4xlarge",
+    most_nodes: Annotated[int, typer.Option(help="Workers that may be up at once.")] = 4,
+    spot: Annotated[bool, typer.Option("--spot", help="Workers are spot instances.")] = False,
+) -> None:
+    """Write a CloudFormation template of a Ray cluster, and what its nodes install."""
+    _, book = default_books()
+    size = RaySize(subnet, worker_type, most_nodes, spot)
+    ray_tasks.cluster_size.check_size(size, book)
+    _check_new(folder)
+    outputs = Target.choose(stack).outputs
+    archive = packed(ROOT)
+    checksum = hashlib.sha256(archive).hexdigest()
+    key = f"cluster/{checksum[:16]}/trivium.tar.gz"
+    values = ray_tasks.cluster_size.parameters(
+        size, book, outputs, stack, _vpc_of(subnet), key, checksum
+    )
+    folder.mkdir(parents=True)
+    (folder / "trivium.tar.gz").write_bytes(archive)
+    (folder / RAY_TEMPLATE.name).write_bytes(RAY_TEMPLATE.read_bytes())
+    given = [f"{name}={value}" for name, value in values.items()]
+    (folder / "parameters.json").write_text(json.dumps(given, indent=2) + "\n")
+    say(f"wrote {folder}/cluster.yaml, parameters.json and trivium.tar.gz")
+    where = shlex.quote(str(folder))
+    sys.stdout.write(
+        f"aws s3 cp {where}/trivium.tar.gz s3://{outputs['Bucket']}/{key}\n"
+        f"aws cloudformation deploy --stack-name {stack}-ray --template-file {where}/cluster.yaml"
+        f" --parameter-overrides file://{where}/parameters.json --capabilities CAPABILITY_IAM"
+        f" --tags trivium:stack={stack}\n"
+    )
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists():
+        raise UserError(f"{folder} exists already; name a new folder.")
+
+
+def _vpc_of(subnet: str) -> str:
+    try:
+        told = boto3.Session().client("ec2").describe_subnets(SubnetIds=[subnet])
+    except (BotoCoreError, ClientError) as error:
+        raise UserError(f"AWS does not tell of the subnet {subnet}: {error}.") from error
+    return str(told["Subnets"][0]["VpcId"])
 
 
 class Plain(yaml.SafeDumper):
