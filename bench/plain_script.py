@@ -46,13 +46,15 @@ def main(output: Path, ranks: int, files: list[Path]) -> None:
     mpirun += ["--bind-to", "none", sys.executable, "-m", "mpi4py", "-m", "hpc.spectral"]
     mpirun += ["--inputs", str(sketches), "--output", str(output / "clusters")]
     mpirun += ["--checkpoint", str(output / "checkpoint")]
+    # A rank has one thread, as in Trivium's jobs: two on each of two cores would be in each other's way.
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     steps: dict[str, Callable[[], object]] = {
         "cut": lambda: cut.run(files, output / "shards"),
         "quality": lambda: on_every_file(partial(filtered, folder=kept), output / "shards", ranks),
         "sketch": lambda: on_every_file(partial(sketched, folder=sketches), kept, ranks),
         "spectral": lambda: subprocess.run(
-            mpirun, check=True, env=os.environ | allowed, stderr=subprocess.DEVNULL
+            mpirun, check=True, env=os.environ | single | allowed, stderr=subprocess.DEVNULL
         ),
     }
     took = {}
