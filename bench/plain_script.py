@@ -46,7 +46,7 @@ def main(output: Path, ranks: int, files: list[Path]) -> None:
     mpirun += ["--bind-to", "none", sys.executable, "-m", "mpi4py", "-m", "hpc.spectral"]
     mpirun += ["--inputs", str(sketches), "--output", str(output / "clusters")]
     mpirun += ["--checkpoint", str(output / "checkpoint")]
-    # A rank has one thread, as in Trivium's jobs: two on each of two cores would be in each other's way.
+    # A rank has one thread, as in Trivium's jobs: four would be in each other's way on two cores.
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     steps: dict[str, Callable[[], object]] = {
