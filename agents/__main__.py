@@ -13,6 +13,7 @@ from agents.cluster import Cluster
 from hpc.mpirun_cluster import MpirunCluster
 from hpc.slurm_cluster import SlurmCluster
 from placement.errors import UserError
+from placement.situation import Equipment
 from ray_tasks.ray_cluster import RayCluster
 from runtime.ledger import Ledger
 from runtime.requests import Aws
@@ -29,17 +30,9 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
     """
     if options.kind == "ray":
         address, token = variable("TRIVIUM_RAY_ADDRESS"), variable("RAY_AUTH_TOKEN")
-        return RayCluster(
-            address, token, options.instance_type, options.max_nodes, head_type=options.head_type
-        )
+        return RayCluster(address, token, options.instance_type, options.max_nodes)
     if options.kind == "slurm":
-        return SlurmCluster(
-            options.instance_type,
-            options.slots,
-            options.work,
-            options.head_type,
-            options.partition,
-        )
+        return SlurmCluster(options.instance_type, options.slots, options.work, options.partition)
     return MpirunCluster(options.instance_type, options.slots, options.work)
 
 
@@ -50,6 +43,9 @@ def main() -> int:
     parser.add_argument("--queue-url", required=True)
     parser.add_argument("--instance-type", required=True, help="what a node is priced as")
     parser.add_argument("--head-type", help="what a head node of its own is priced as, if any")
+    parser.add_argument("--head-disk-gb", type=int, help="gp3 disk of that head node")
+    parser.add_argument("--node-disk-gb", type=int, help="gp3 disk of each other node")
+    parser.add_argument("--file-system-gb", type=int, help="FSx for Lustre that the nodes share")
     parser.add_argument("--partition", help="of Slurm; without it, all nodes are one cluster")
     parser.add_argument("--max-nodes", type=int, default=1)
     parser.add_argument("--slots", type=int, default=1, help="ranks on one MPI node")
@@ -63,9 +59,9 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     aws = Aws()
-    agent = Agent(
-        aws, Store(aws, settings.bucket), Ledger(aws, settings.table), cluster, options.queue_url
-    )
+    store, ledger = Store(aws, settings.bucket), Ledger(aws, settings.table)
+    equipment = Equipment.from_json(vars(options))
+    agent = Agent(aws, store, ledger, cluster, options.queue_url, equipment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     agent.run()

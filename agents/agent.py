@@ -35,6 +35,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from agents.cluster import Cluster, ClusterUnavailableError, Job, JobRefusedError
 from placement.errors import UserError
+from placement.situation import Equipment
 from runtime.batch import Part
 from runtime.clock import now_s
 from runtime.cluster_log import SPAN_S, ClusterLog, JobFacts
@@ -90,10 +91,17 @@ class Agent:
     """Feeds one cluster from one queue."""
 
     def __init__(
-        self, aws: Aws, store: Store, ledger: Ledger, cluster: Cluster, queue_url: str
+        self,
+        aws: Aws,
+        store: Store,
+        ledger: Ledger,
+        cluster: Cluster,
+        queue_url: str,
+        equipment: Equipment = Equipment(),  # noqa: B008
     ) -> None:
         self._aws, self._store, self._ledger = aws, store, ledger
         self._cluster, self._queue_url = cluster, queue_url
+        self._equipment = equipment.to_json()
         self._partition = f"job#{cluster.platform}"
         self._log = ClusterLog(ledger, cluster.platform)
         self._span: tuple[float, dict[str, Any]] | None = None
@@ -169,7 +177,7 @@ class Agent:
         busy_jobs = len(self._watched)
         if busy_jobs == self._announced_jobs and time.monotonic() < self._announce_due:
             return
-        nodes, at_s = self._cluster.nodes().to_json(), now_s()
+        nodes, at_s = self._cluster.nodes().to_json() | self._equipment, now_s()
         state = nodes | {"busy_jobs": busy_jobs, "updated_s": at_s}
         self._ledger.set("cluster", self._cluster.platform, state)
         self._note_nodes(nodes, at_s)

@@ -26,8 +26,7 @@ class Job:
 class Nodes:
     """The nodes of a cluster: what they are priced as, and how many there are.
 
-    `booting_nodes` and `stopping_nodes` are None where the cluster does not tell; `head_type` is
-    None where the head is one of the nodes, or nobody has said what it is.
+    `booting_nodes` and `stopping_nodes` are None where the cluster does not tell.
     """
 
     instance_type: str
@@ -36,7 +35,6 @@ class Nodes:
     max_nodes: int
     booting_nodes: int | None = None
     stopping_nodes: int | None = None
-    head_type: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the nodes as the ledger's cluster item records them."""
@@ -47,7 +45,6 @@ class Nodes:
             "max_nodes": self.max_nodes,
             "booting_nodes": self.booting_nodes,
             "stopping_nodes": self.stopping_nodes,
-            "head_type": self.head_type,
         }
 
 

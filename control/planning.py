@@ -15,7 +15,7 @@ from placement.account import decimal_text
 from placement.plan import Part, Plan, StepPlan
 from placement.planner import plan
 from placement.probe import plan_probe, too_dear
-from placement.situation import ClusterState, Situation
+from placement.situation import ClusterState, Equipment, Situation
 from placement.workflow import PLATFORMS, Workflow
 from runtime.clock import now_s
 from runtime.cluster_log import SILENT_AFTER_S
@@ -143,5 +143,5 @@ def cluster_state(item: dict[str, Any] | None, at_s: float) -> ClusterState | No
         slots_per_node=int(item["slots_per_node"]),
         max_nodes=int(item["max_nodes"]),
         idle=int(item["busy_jobs"]) == 0,
-        head_type=item.get("head_type"),
+        equipment=Equipment.from_json(item),
     )

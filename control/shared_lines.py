@@ -1,4 +1,4 @@
-"""What a run's clusters cost beside its steps: idle, booting and stopping nodes, head nodes.
+"""What a run's clusters cost beside its steps: idle nodes, heads, disks, file systems.
 
 Only a cluster on which the run had a job is in its account, from the run's start to its end. A line
 is split over the run's steps in a column of its own, by their node-seconds on that cluster; what is
@@ -14,7 +14,7 @@ from typing import Any
 
 from control.attempt_record import Attempt
 from control.stack import Stack
-from placement.account import Item, decimal_text, node_item
+from placement.account import Item, decimal_text, fsx_items, gp3_item, node_item
 from placement.apportion import apportion
 from placement.books import PriceBook
 from placement.node_time import Held, NodeUse, Up, microseconds, node_seconds, node_use
@@ -101,21 +101,29 @@ def shared_lines(
 def _lines(prices: PriceBook, use: ClusterUse, attempts: Sequence[Attempt]) -> list[SharedLine]:
     if not use.spans:
         return []
-    node_type, head_type = use.spans[-1].instance_type, use.spans[-1].head_type
+    node_type, equipment = use.spans[-1].instance_type, use.spans[-1].equipment
     begin_s, end_s = use.window_s
     seen_us = microseconds(end_s) - microseconds(begin_s) - use.whole.unseen_us
-    found = [
+    nodes = [
         ("idle", "idle", node_type, use.whole.idle),
         ("boot", "booting", node_type, use.whole.booting),
         ("scale-down", "stopping", node_type, use.whole.stopping),
     ]
-    if head_type is not None:
-        found.append(("head", "head", head_type, seen_us))
-    return [
-        _line(use, attempts, kind, node_item(prices, f"{word} {name} nodes", name, amount))
-        for kind, word, name, amount_us in found
+    if equipment.head_type is not None:
+        nodes.append(("head", "head", equipment.head_type, seen_us))
+    found = [
+        (kind, node_item(prices, f"{word} {name} nodes", name, amount))
+        for kind, word, name, amount_us in nodes
         if (amount := node_seconds(amount_us))
     ]
+    beside = use.whole.idle + use.whole.booting + use.whole.stopping
+    disk_gb_us = (equipment.node_disk_gb or 0) * (sum(use.node_us.values()) + beside)
+    disk_gb_us += (equipment.head_disk_gb or 0) * seen_us
+    if disk_gb_us:
+        found.append(("disk", gp3_item(prices, node_seconds(disk_gb_us))))
+    shared = fsx_items(prices, equipment.file_system_gb or 0, seen_us / 1e6)
+    found += [("file-system", item) for item in shared]
+    return [_line(use, attempts, kind, item) for kind, item in found]
 
 
 def _line(use: ClusterUse, attempts: Sequence[Attempt], kind: str, item: Item) -> SharedLine:
@@ -143,7 +151,6 @@ def not_known(uses: Sequence[ClusterUse]) -> list[str]:
     """Say in sentences what these clusters cost beside the steps that nobody has told."""
     found = []
     for use in uses:
-        found.append(f"{use.platform}: disks of nodes and shared file systems are not counted.")
         if not use.spans:
             found.append(f"{use.platform}: no agent said how many nodes were up.")
             continue
@@ -156,6 +163,15 @@ def not_known(uses: Sequence[ClusterUse]) -> list[str]:
         last = use.spans[-1]
         if last.booting_nodes is None or last.stopping_nodes is None:
             found.append(f"{use.platform}: this cluster does not tell of nodes that boot or stop.")
-        if last.head_type is None:
-            found.append(f"{use.platform}: no head node of its own is known.")
+        untold = [
+            name
+            for name, told in (
+                ("head node", last.equipment.head_type),
+                ("disk", last.equipment.node_disk_gb),
+                ("shared file system", last.equipment.file_system_gb),
+            )
+            if told is None
+        ]
+        if untold:
+            found.append(f"{use.platform}: no {' and no '.join(untold)} of its own is known.")
     return found

@@ -97,6 +97,8 @@ def cluster_config(
     config["Region"] = book.stamp.region
     head = config["HeadNode"]
     head["InstanceType"] = head_type(size, book)
+    disk_gb, file_system_gb = int(book.value("node_disk_gb")), int(book.value("fsx_gb"))
+    head["LocalStorage"]["RootVolume"]["Size"] = disk_gb
     head["Networking"]["SubnetId"] = size.subnet
     jobs = {"Policy": outputs["ClusterJobsPolicyArn"]}
     agent, sessions = {"Policy": outputs["HpcAgentPolicyArn"]}, {"Policy": SESSIONS_POLICY}
@@ -113,6 +115,9 @@ def cluster_config(
             size.mpi_type,
             str(mpi.vcpu),
             head["InstanceType"],
+            str(disk_gb),
+            str(disk_gb),
+            str(file_system_gb),
         ],
     }
     for queue, kind in zip(
@@ -120,10 +125,11 @@ def cluster_config(
     ):
         queue["Iam"]["AdditionalIamPolicies"] = [jobs]
         queue["Networking"]["SubnetIds"] = [size.subnet]
+        queue["ComputeSettings"]["LocalStorage"]["RootVolume"]["Size"] = disk_gb
         resource = queue["ComputeResources"][0]
         resource["Instances"], resource["MaxCount"] = [{"InstanceType": kind}], size.most_nodes
     lustre = config["SharedStorage"][0]["FsxLustreSettings"]
-    lustre["StorageCapacity"] = int(book.value("fsx_gb"))
+    lustre["StorageCapacity"] = file_system_gb
     lustre["DataRepositoryAssociations"][0]["DataRepositoryPath"] = f"s3://{bucket}/raw/"
     config["Tags"] = [{"Key": "trivium:stack", "Value": stack}]
     return config

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Sets up the head node of an MPI cluster: the agent, the MPI program, and what they need.
-# usage: install_agent.sh FOLDER SHA256 BUCKET TABLE QUEUE_URL INSTANCE_TYPE SLOTS HEAD_TYPE
+# usage: install_agent.sh FOLDER SHA256 BUCKET TABLE QUEUE_URL INSTANCE_TYPE SLOTS HEAD_TYPE \
+#            HEAD_DISK_GB NODE_DISK_GB FILE_SYSTEM_GB
 # FOLDER is where trivium.tar.gz lies in S3. ParallelCluster runs this as root, on the head node,
 # as an OnNodeConfigured action; compute nodes see /home and /fsx of it. TRIVIUM_HOME and SLURM_BIN
 # say where to install and where Slurm is, if elsewhere (hpc/pcs.yaml).
 set -euo pipefail
-if [[ $# -ne 8 ]]; then
-    echo "install_agent.sh: expected 8 arguments, got $#; render the configuration again" >&2
+if [[ $# -ne 11 ]]; then
+    echo "install_agent.sh: expected 11 arguments, got $#; render the configuration again" >&2
     exit 2
 fi
 folder=$1 sha256=$2 bucket=$3 table=$4 queue_url=$5 instance_type=$6 slots=$7 head_type=$8
+head_disk_gb=$9 node_disk_gb=${10} file_system_gb=${11}
 # A user that every node of a cluster has: Slurm jobs run as the one who submits them.
 user=ec2-user
 home=${TRIVIUM_HOME:-/home/$user/trivium}
@@ -44,6 +46,9 @@ TRIVIUM_QUEUE_URL=$queue_url
 TRIVIUM_INSTANCE_TYPE=$instance_type
 TRIVIUM_SLOTS=$slots
 TRIVIUM_HEAD_TYPE=$head_type
+TRIVIUM_HEAD_DISK_GB=$head_disk_gb
+TRIVIUM_NODE_DISK_GB=$node_disk_gb
+TRIVIUM_FILE_SYSTEM_GB=$file_system_gb
 AWS_DEFAULT_REGION=$(cut -d. -f2 <<<"$queue_url")
 PYTHONPATH=$home
 PATH=$slurm:/opt/amazon/openmpi/bin:/usr/local/bin:/usr/bin:/bin

@@ -51,15 +51,9 @@ class SlurmCluster:
     platform = "hpc"
 
     def __init__(
-        self,
-        instance_type: str,
-        slots: int,
-        work: Path,
-        head_type: str | None = None,
-        partition: str | None = None,
+        self, instance_type: str, slots: int, work: Path, partition: str | None = None
     ) -> None:
         self._instance_type, self._slots, self._work = instance_type, slots, work
-        self._head_type = head_type
         self._in_partition = [] if partition is None else [f"--partition={partition}"]
 
     def nodes(self) -> Nodes:
@@ -79,7 +73,6 @@ class SlurmCluster:
             max(1, len(states)),
             booting_nodes=sum(state.endswith(BOOTING) for state in states.values()),
             stopping_nodes=sum(state.endswith(STOPPING) for state in states.values()),
-            head_type=self._head_type,
         )
 
     def find(self, job: str) -> Job | None:

@@ -2,11 +2,12 @@
 
 In a run's account is every cluster on which the run has a job, from the run's start to its end.
 Each node that is up then and held by no job is idle; a node boots before the first job that it is
-launched for, and stays up to the run's end; a head node is up all the time.
+launched for, and stays up to the run's end. A head node and a file system are up all the time.
 
-What is up anyway (warm nodes, head nodes) is in the run's account, and no reason to place a step
-here or there: it costs the same whatever is placed, and other runs may use it. What is launched for
-a step (its boot, its disk, its idle time until the run's end) is there because of the placement.
+What is up anyway (warm nodes, heads, their disks, file systems) is in the run's account, and no
+reason to place a step here or there: it costs the same whatever is placed, and other runs may use
+it. What is launched for a step (its boot, its disk, its idle time until the run's end) is there
+because of the placement.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +15,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, Self
 
-from placement.account import Item, gp3_item, merge_items, node_item, total
+from placement.account import Item, fsx_items, gp3_item, merge_items, node_item, total
 from placement.account.items import exact_seconds
 from placement.books import PlatformBook, PriceBook
 from placement.situation import ClusterState
 from placement.workflow import Platform
 
-type SharedKind = Literal["idle", "boot", "head", "disk"]
+type SharedKind = Literal["idle", "boot", "head", "disk", "file-system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,21 @@ class ClusterCost:
             )
             idle = max(_ZERO, free_s * cluster.warm_nodes - held)
             found.append(self._line("idle", "idle", cluster, cluster.instance_type, idle))
-            if cluster.head_type is not None:
-                found.append(self._line("head", "head", cluster, cluster.head_type, all_s))
+            found += self._equipment(cluster, idle + held, all_s)
         return tuple(line for line in found if line.item.quantity)
+
+    def _equipment(
+        self, cluster: ClusterState, node_s: Decimal, all_s: Decimal
+    ) -> Iterator[SharedCost]:
+        """Yield what warm nodes that are up for `node_s`, and their cluster, are equipped with."""
+        has = cluster.equipment
+        if has.head_type is not None:
+            yield self._line("head", "head", cluster, has.head_type, all_s)
+        disk_gb_s = node_s * (has.node_disk_gb or 0) + all_s * (has.head_disk_gb or 0)
+        disks = gp3_item(self.prices, disk_gb_s)
+        yield SharedCost("disk", cluster.platform, up_anyway=True, item=disks)
+        for item in fsx_items(self.prices, has.file_system_gb or 0, float(all_s)):
+            yield SharedCost("file-system", cluster.platform, up_anyway=True, item=item)
 
     def _idle(self, hold: Hold, seconds: Decimal | int) -> tuple[SharedCost, ...]:
         if hold.boot_s is None:

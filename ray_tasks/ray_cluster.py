@@ -21,6 +21,10 @@ MESSAGE_SHOWN = 500  # characters of what Ray says
 PASSED_ON = ("TRIVIUM_BUCKET", "TRIVIUM_TABLE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
 
 
+# Of a batch that took more memory than its node has; Ray's default is to try without end.
+OUT_OF_MEMORY_RETRIES = 2
+
+
 class RayCluster:
     """A Ray cluster whose head listens on `address`, for example http://127.0.0.1:8265."""
 
@@ -33,10 +37,8 @@ class RayCluster:
         instance_type: str,
         max_nodes: int,
         transport: httpx.BaseTransport | None = None,
-        head_type: str | None = None,
     ) -> None:
         self._instance_type, self._max_nodes = instance_type, max_nodes
-        self._head_type = head_type
         self._http = httpx.Client(
             base_url=address,
             headers={"Authorization": f"Bearer {token}"},
@@ -57,13 +59,7 @@ class RayCluster:
             int(row["resources_total"].get("CPU", 0)) for row in rows if row["state"] == "ALIVE"
         ]
         slots = [count for count in cpus if count > 0]
-        return Nodes(
-            self._instance_type,
-            len(slots),
-            min(slots, default=1),
-            self._max_nodes,
-            head_type=self._head_type,
-        )
+        return Nodes(self._instance_type, len(slots), min(slots, default=1), self._max_nodes)
 
     def find(self, job: str) -> Job | None:
         """Return the job of that submission id; a state that is not known is taken as running."""
@@ -88,6 +84,7 @@ class RayCluster:
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         passed["TRIVIUM_INSTANCE_TYPE"] = self._instance_type
         passed["TRIVIUM_SUBMITTED_S"] = str(now_s())
+        passed["RAY_task_oom_retries"] = str(OUT_OF_MEMORY_RETRIES)
         answer = self._ask(
             "POST",
             "/api/jobs/",

@@ -111,7 +111,7 @@ class SharedItem(Item):
     The split is a column of its own: no step's measured cost contains any of it.
     """
 
-    kind: Literal["idle", "boot", "scale-down", "head"]
+    kind: Literal["idle", "boot", "scale-down", "head", "disk", "file-system"]
     platform: Platform
     split: tuple[SplitUsd, ...]
 
@@ -123,7 +123,7 @@ class SharedEstimate(Item):
     any placement.
     """
 
-    kind: Literal["idle", "boot", "head", "disk"]
+    kind: Literal["idle", "boot", "head", "disk", "file-system"]
     platform: Platform
     up_anyway: bool
 

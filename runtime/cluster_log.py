@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from placement.node_time import Held, Up, microseconds
+from placement.situation import Equipment
 from runtime.clock import iso
 from runtime.keys import job_name
 from runtime.ledger import Ledger
@@ -130,7 +131,7 @@ class NotedNodes:
     warm_nodes: int
     booting_nodes: int | None
     stopping_nodes: int | None
-    head_type: str | None
+    equipment: Equipment
 
     @staticmethod
     def from_item(item: Mapping[str, Any]) -> NotedNodes:
@@ -142,7 +143,7 @@ class NotedNodes:
             int(item["warm_nodes"]),
             item.get("booting_nodes"),
             item.get("stopping_nodes"),
-            item.get("head_type"),
+            Equipment.from_json(item),
         )
 
 

@@ -40,11 +40,13 @@ _STATES: dict[EventKind, State] = {
     "compute": "compute",
 }
 # What a cluster costs beside the steps: a node that stops does as little as one that is idle.
-_BESIDE: dict[str, Kind] = {
-    "idle": "idle",
-    "boot": "startup",
-    "scale-down": "idle",
-    "head": "orchestration",
+_BESIDE: dict[str, tuple[Kind, str]] = {
+    "idle": ("idle", "EC2"),
+    "boot": ("startup", "EC2"),
+    "scale-down": ("idle", "EC2"),
+    "head": ("orchestration", "EC2"),
+    "disk": ("storage", "EBS"),
+    "file-system": ("storage", "FSx"),
 }
 _DOING: dict[EventKind, WorkerState] = {
     "startup": "startup",
@@ -60,7 +62,7 @@ def outcome_of_report(report: Report, name: str = "") -> Outcome:
     the steps.
     """
     lines = [line for step in report.steps for line in _step_lines(step)]
-    lines += [_line(None, _BESIDE[item.kind], "EC2", item) for item in report.shared_items]
+    lines += [_line(None, *_BESIDE[item.kind], item) for item in report.shared_items]
     lines += [_line(None, *shared_kind_of(item.what), item) for item in report.other_items]
     estimate = report.estimate
     return Outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from control.stack import Stack
 from placement.node_time import Up, microseconds
+from placement.situation import Equipment
 from runtime.cluster_log import (
     JOB_TIMEOUT_S,
     SILENT_AFTER_S,
@@ -69,14 +70,14 @@ def test_a_span_of_nodes_is_extended_under_its_own_name(stack: Stack) -> None:
     log.note_nodes(BEGUN, BEGUN + 10, NODES)
     log.note_nodes(BEGUN + 10, BEGUN + 20, NODES | {"warm_nodes": 3, "booting_nodes": 1})
     assert log.nodes(BEGUN + 5, BEGUN + 60) == [
-        NotedNodes(BEGUN, BEGUN + 10, "c7i.large", 1, None, None, None),
-        NotedNodes(BEGUN + 10, BEGUN + 20, "c7i.large", 3, 1, None, None),
+        NotedNodes(BEGUN, BEGUN + 10, "c7i.large", 1, None, None, Equipment()),
+        NotedNodes(BEGUN + 10, BEGUN + 20, "c7i.large", 3, 1, None, Equipment()),
     ]
 
 
 def test_a_short_silence_is_bridged_and_a_long_one_is_not() -> None:
     def span(from_s: float, until_s: float) -> NotedNodes:
-        return NotedNodes(from_s, until_s, "c7i.large", 1, None, None, None)
+        return NotedNodes(from_s, until_s, "c7i.large", 1, None, None, Equipment())
 
     found = bridged([span(0, 100), span(130, 200), span(400, 500)])
     ends = [(up.start_us // 1_000_000, up.end_us // 1_000_000) for up in found]

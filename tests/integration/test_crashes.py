@@ -84,6 +84,9 @@ NODES = {
     "slots_per_node": 2,
     "max_nodes": 1,
     "head_type": "c6i.large",
+    "head_disk_gb": 20,
+    "node_disk_gb": 50,
+    "file_system_gb": 1200,
 }
 
 
@@ -234,10 +237,14 @@ def test_what_belongs_to_no_step_is_a_line_of_its_own_and_split_beside_it(
     # The run took 27 s on a cluster of one node, on which jobs ran from second 1 on.
     assert lines["idle"]["quantity"] == "1"
     assert lines["head"]["quantity"] == "27"
+    assert lines["file-system"]["quantity"] == str(1200 * 27)
+    # The node was up all the time: idle for a second, and else held by this run's job.
+    held = [item for item in clean["attempts"][0]["items"] if item["what"] == "c7i.large nodes"]
+    node_s = 1 + sum(Decimal(item["quantity"]) for item in held)
+    assert Decimal(lines["disk"]["quantity"]) == 50 * node_s + 20 * 27
     for line in lines.values():
         assert line["split"] == [{"step": STEP, "usd": line["usd"]}]
     assert report["not_known"] == [
-        "ray: disks of nodes and shared file systems are not counted.",
         "ray: this cluster does not tell of nodes that boot or stop.",
     ]
     parts = list(clean["steps"])

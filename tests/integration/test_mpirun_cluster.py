@@ -51,7 +51,6 @@ def test_the_machine_is_one_warm_node_with_its_slots(cluster: MpirunCluster) -> 
         "max_nodes": 1,
         "booting_nodes": None,
         "stopping_nodes": None,
-        "head_type": None,
     }
 
 

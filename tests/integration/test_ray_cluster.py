@@ -84,7 +84,6 @@ def test_the_head_is_one_warm_node_with_its_slots(cluster: RayCluster) -> None:
         "max_nodes": 3,
         "booting_nodes": None,
         "stopping_nodes": None,
-        "head_type": None,
     }
 
 

@@ -70,7 +70,6 @@ def test_the_node_is_warm_while_it_is_idle_works_and_has_just_worked(
         "max_nodes": 1,
         "booting_nodes": 0,
         "stopping_nodes": 0,
-        "head_type": None,
     }
     assert cluster.nodes().to_json() == expected
     job = parts.mpi("gated", gate=str(gate))
@@ -106,9 +105,8 @@ def test_nodes_that_are_powered_up_or_down_are_counted_apart(
 ) -> None:
     states = "a idle\\nb alloc#\\nc mix#\\nd idle%%\\ne idle~\\n"
     stub(monkeypatch, tmp_path, "sinfo", f"printf '{states}'")
-    nodes = SlurmCluster("c5n.9xlarge", 36, tmp_path, "c6i.large").nodes()
+    nodes = SlurmCluster("c5n.9xlarge", 36, tmp_path).nodes()
     assert (nodes.warm_nodes, nodes.booting_nodes, nodes.stopping_nodes) == (1, 2, 1)
-    assert nodes.head_type == "c6i.large"
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, script: str) -> None:

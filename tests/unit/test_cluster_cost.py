@@ -11,7 +11,7 @@ from placement.books import default_books
 from placement.cluster_cost import ClusterCost, Hold, up_anyway_usd
 from placement.node_time import Held, Up, microseconds, node_seconds, node_use
 from placement.planner import InfeasibleError, plan
-from placement.situation import ClusterState, Situation
+from placement.situation import ClusterState, Equipment, Situation
 from placement.workflow import InputRef, Profile, Role, Step, Workflow
 from tests.unit.test_planner import HPC, LAPTOP, MB, RAY, workflows
 
@@ -90,10 +90,24 @@ def test_warm_nodes_are_idle_where_no_job_holds_them(cluster: ClusterState, idle
 
 
 def test_a_head_is_up_for_the_whole_run_of_a_cluster_that_is_used() -> None:
-    headed = replace(HPC, head_type="c6i.large")
+    headed = replace(HPC, equipment=Equipment(head_type="c6i.large"))
     hold = Hold("hpc", "c5n.9xlarge", nodes=1, job_s=100)
     lines = COST.up_anyway([RAY, headed], [hold], 100.0)
     assert quantities(lines) == {("head", "head c6i.large nodes", True): 100}
+
+
+def test_what_a_cluster_is_equipped_with_is_paid_for_as_long_as_it_is_up() -> None:
+    """Disks of warm nodes count from when they are free, idle or held; the others always."""
+    equipment = Equipment("c6i.large", head_disk_gb=20, node_disk_gb=50, file_system_gb=1200)
+    equipped = replace(HPC, warm_nodes=2, idle=False, busy_for_s=10.0, equipment=equipment)
+    hold = Hold("hpc", "c5n.9xlarge", nodes=1, job_s=30)
+    lines = COST.up_anyway([RAY, equipped], [hold], 100.0)
+    assert quantities(lines) == {
+        ("idle", "idle c5n.9xlarge nodes", True): 2 * 90 - 30,
+        ("head", "head c6i.large nodes", True): 100,
+        ("disk", "EBS gp3 disks", True): 50 * 2 * 90 + 20 * 100,
+        ("file-system", "FSx for Lustre", True): 1200 * 100,
+    }
 
 
 def test_a_run_that_uses_no_cluster_pays_for_none() -> None:

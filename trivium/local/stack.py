@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 
+from placement.books import default_books
 from placement.errors import UserError
 from runtime.ledger import Ledger
 from runtime.requests import Aws
@@ -185,4 +186,5 @@ def _start_agent(
     work.mkdir(exist_ok=True)
     words = [sys.executable, "-m", "agents", kind, "--queue-url", queue]
     words += ["--instance-type", instance_type, "--slots", str(SLOTS), "--work", str(work)]
+    words += ["--node-disk-gb", str(int(default_books()[1].value("node_disk_gb")))]
     processes.start(f"agent-{kind}", words, environment)
