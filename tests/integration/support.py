@@ -29,6 +29,8 @@ MINISTACK = ROOT / ".tools" / "ministack" / "bin" / "python"
 BUCKET, TABLE, SLOTS = "tests", "ledger", 2
 ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 PATIENCE_S = 60.0
+OBJECT_STORE_BYTES = 80 * 2**20  # of each node of Ray
+TEXTS = 100  # tasks beyond these get a text that another has, too
 
 
 def until[T](found: Callable[[], T | None], what: str, timeout_s: float = PATIENCE_S) -> T:
@@ -108,10 +110,12 @@ class Parts:
     run: str
     written: int = 0
 
-    def map(self, task: str, tasks: int = 4, nodes: int = 1, **parameters: str) -> PartJob:
-        """Return a map part: each task gets a text of its own, two tasks make a batch."""
+    def map(
+        self, task: str, tasks: int = 4, nodes: int = 1, per_batch: int = 2, **parameters: str
+    ) -> PartJob:
+        """Return a map part; each of the first tasks gets a text of its own."""
         run = f"tests.integration.programs.tasks:{task}"
-        return self._write("map", run, tasks, parameters, nodes)
+        return self._write("map", run, tasks, parameters, nodes, per_batch)
 
     def mpi(self, mode: str, nodes: int = 1, **parameters: str) -> PartJob:
         """Return an MPI part of the program `ring`, with two ranks on each node."""
@@ -126,24 +130,35 @@ class Parts:
         return later
 
     def _write(
-        self, kind: str, run: str, tasks: int, parameters: dict[str, str], nodes: int = 1
+        self,
+        kind: str,
+        run: str,
+        tasks: int,
+        parameters: dict[str, str],
+        nodes: int = 1,
+        per_batch: int = 2,
     ) -> PartJob:
         self.written += 1
         keys = StepKeys(self.run, f"s{self.written}")
         shards: list[list[Any]] = []
-        for number in range(tasks):
+        for number in range(min(tasks, TEXTS)):
             stored = f"{keys.root}/in/{number:03d}.txt"
             text = f"text {number}\n"
             self.store.put_text(stored, text, "text/plain")
             shards.append([stored, len(text)])
-        mapped = [] if kind == "mpi" else [[shard] for shard in shards]
+        mapped = [] if kind == "mpi" else [[shards[n % TEXTS]] for n in range(tasks)]
         lines = [json.dumps({"task": n, "inputs": mine}) + "\n" for n, mine in enumerate(mapped)]
         starts = [0]
         for line in lines:
             starts.append(starts[-1] + len(line))
         batches = [
-            {"batch": n, "start": starts[first], "end": starts[min(first + 2, tasks)], "tasks": 2}
-            for n, first in enumerate(range(0, tasks, 2))
+            {
+                "batch": n,
+                "start": starts[first],
+                "end": starts[min(first + per_batch, tasks)],
+                "tasks": per_batch,
+            }
+            for n, first in enumerate(range(0, tasks, per_batch))
             if kind == "map"
         ]
         self.store.put_json(keys.shared, shards if kind == "mpi" else [])

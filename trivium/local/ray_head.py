@@ -79,11 +79,19 @@ def takes_jobs(head: RayHead) -> bool:
         with contextlib.closing(RayCluster(head.address, head.token, "any", 1)) as cluster:
             if cluster.nodes().warm_nodes == 0:
                 return False
+    except ClusterUnavailableError:
+        return False
+    return answers(head)
+
+
+def answers(head: RayHead) -> bool:
+    """Return whether the head node's agent, which starts jobs, is up."""
+    try:
         agents = httpx.get(
             f"{head.address}/nodes?view=summary",
             headers={"Authorization": f"Bearer {head.token}"},
             timeout=5,
         ).json()["data"]["summary"]
-    except (ClusterUnavailableError, httpx.HTTPError, KeyError, ValueError):
+    except (httpx.HTTPError, KeyError, ValueError):
         return False
     return any(row.get("raylet", {}).get("state") == "ALIVE" for row in agents)

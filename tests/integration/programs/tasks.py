@@ -43,3 +43,14 @@ def pass_gate(gate: Path, name: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{gate} was not opened")
         time.sleep(0.02)
+
+
+def hoard(inputs: list[Path], output: Path, gate: str) -> dict[str, Any]:
+    """Take ever more memory, until somebody ends this process or 8 GB are taken."""
+    (Path(gate) / f"began-{inputs[0].name}-{os.getpid()}").touch()
+    taken: list[bytearray] = []
+    while len(taken) < 160:
+        taken.append(bytearray(b"x") * (50 * 2**20))
+        time.sleep(0.02)
+    output.write_text("all of it")
+    return {}
