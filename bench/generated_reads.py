@@ -17,7 +17,7 @@ from workflows.read_clustering.simulate import (
 )
 
 GENOME_PAIRS = 50_000
-COVERAGE = 15.0  # deep enough that the reads of a genome overlap to one component
+COVERAGE = 25.0  # of most genomes, so deep that their reads are whole components
 THIN_COVERAGE = 2.0  # left in pieces: these are what the eigensolver has to join
 THIN_GC = (0.42, 0.53)
 THIN_GENOMES = len(THIN_GC)

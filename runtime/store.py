@@ -15,7 +15,7 @@ from runtime.requests import Aws
 
 PARALLEL_REQUESTS = 16
 # Up to here one request moves an object; above, the transfer manager splits it into several.
-ONE_REQUEST_BYTES = 8 * 2**20
+ONE_REQUEST_BYTES = 16 * 2**20
 # An answer that breaks off in its body is the caller's to ask for again: boto3 has retried by then.
 BROKEN_OFF = (IncompleteReadError, ResponseStreamingError)
 READ_ATTEMPTS = 5

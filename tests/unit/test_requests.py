@@ -34,7 +34,7 @@ def test_an_upload_in_parts_is_billed_for_every_part(stack: Stack, tmp_path: Pat
 def test_an_object_of_known_and_moderate_size_moves_in_one_request(
     stack: Stack, tmp_path: Path
 ) -> None:
-    content = bytes(range(256)) * 2**15  # 8 MiB
+    content = bytes(range(256)) * 2**16  # 16 MiB
     before = stack.aws.requests.snapshot()
     stored = stack.store.upload(_file(tmp_path, content), "b")
     stack.store.download_all([(stored, tmp_path / "back")])

@@ -148,10 +148,16 @@ def test_the_columns_have_the_agreed_types_and_shapes(tmp_path: Path) -> None:
         "bases": ("int32", (3,)),
         "hash_offsets": ("int64", (4,)),
         "hashes": ("uint64", (hashes,)),
-        "tetra": ("uint16", (3, 136)),
+        "tetra": ("uint8", (3, 136)),
         "k": ("int64", ()),
         "scale": ("float64", ()),
     }
+
+
+def test_counts_above_255_take_two_bytes(tmp_path: Path) -> None:
+    columns, _ = sketched(tmp_path, fastq_text(["A" * 400, "ACGTA" * 10]))
+    assert columns["tetra"].dtype == np.uint16
+    assert columns["tetra"].max() == 397
 
 
 def test_there_are_136_canonical_tetramers_in_lexicographic_order(tmp_path: Path) -> None:

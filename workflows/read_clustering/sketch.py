@@ -77,10 +77,10 @@ def run(inputs: list[Path], output: Path, k: int = 21, window: int = 8) -> dict[
     """Sketch the shard `inputs[0]` into `output`, an uncompressed npz with a row per fragment.
 
     Columns: name_bytes uint8, name_offsets int64[n + 1]; bases int32[n]; hashes uint64, sorted and
-    without repeats in each fragment, hash_offsets int64[n + 1]; tetra uint16[n, 136], counts of
-    the canonical 4-mers, at most 65,535; k int64; scale float64, k-mers per kept one,
-    (window + 1) / 2. Neither k-mers nor 4-mers go over an N or from mate to mate. A stretch of
-    fewer than `window` k-mers gives its smallest.
+    without repeats in each fragment, hash_offsets int64[n + 1]; tetra[n, 136], counts of the
+    canonical 4-mers, at most 65,535, uint8 where none is above 255, else uint16; k int64; scale
+    float64, k-mers per kept one, (window + 1) / 2. Neither k-mers nor 4-mers go over an N or from
+    mate to mate. A stretch of fewer than `window` k-mers gives its smallest.
 
     Returns fragments, bases and hashes.
 
@@ -104,7 +104,7 @@ def run(inputs: list[Path], output: Path, k: int = 21, window: int = 8) -> dict[
             bases=sketches.bases,
             hash_offsets=_offsets(sketches.hash_counts),
             hashes=sketches.hashes,
-            tetra=sketches.tetra,
+            tetra=_narrow(sketches.tetra),
             k=np.int64(k),
             scale=np.float64((window + 1) / 2),
         )
@@ -113,6 +113,13 @@ def run(inputs: list[Path], output: Path, k: int = 21, window: int = 8) -> dict[
         "bases": int(sketches.bases.sum(dtype=np.int64)),
         "hashes": len(sketches.hashes),
     }
+
+
+def _narrow(counts: NDArray[np.uint16]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return counts in one byte each if they fit: they are a third of what a shard holds."""
+    if counts.max(initial=0) > np.iinfo(np.uint8).max:
+        return counts
+    return counts.astype(np.uint8)
 
 
 def _sketch(records: Records, mates: int, k: int, window: int) -> Sketches:

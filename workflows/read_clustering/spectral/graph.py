@@ -40,14 +40,18 @@ def gather_edges(comm: MPI.Comm, rows: Rows, row: Ints, column: Ints, weight: Fl
 
     No more than two weights that are not whole numbers meet, so their order does not matter.
     """
-    row, column, weight = exchange(comm, rows.owners(row), row, column, weight)
-    width = int(column.max(initial=0)) + 1
-    key = row * width + column
+    key = row * rows.total + column
+    route = Route(comm, rows.owners(row))
+    del row, column  # edges are most of what a rank holds
+    key, weight = route.send(key), route.send(weight)
+    del route
     order = np.argsort(key, kind="stable")
     key, weight = key[order], weight[order]
+    del order
     starts = np.flatnonzero(np.diff(key, prepend=-1))
-    total = np.add.reduceat(weight, starts) if len(starts) else weight
-    return Edges(key[starts] // width, key[starts] % width, total)
+    if len(starts) < len(key):
+        key, weight = key[starts], np.add.reduceat(weight, starts)
+    return Edges(*np.divmod(key, max(rows.total, 1)), weight)
 
 
 def select_rows(comm: MPI.Comm, rows: Rows, edges: Edges, index: Ints) -> Edges:

@@ -253,9 +253,6 @@ def _solve(
     degree = gather_rows(comm, combined.degrees(*graphs.rows.span(comm.rank)))
     rows = split_rows(degree[members], comm.size)
     edges = select_rows(comm, rows, combined, index)
-    near, overlaps = (
-        select_rows(comm, rows, part, index) for part in (graphs.near, graphs.overlaps)
-    )
     name = f"lanczos-{members[0]}"
     kept = checkpoint.load(name)
     pairs = lowest_eigenpairs(
@@ -267,6 +264,10 @@ def _solve(
         _Saver(comm, checkpoint, name),
     )
     log.info("%d restarts, eigenvalues %s", pairs.restarts, np.round(pairs.values, 6).tolist())
+    del edges
+    near, overlaps = (
+        select_rows(comm, rows, part, index) for part in (graphs.near, graphs.overlaps)
+    )
     limits = Limits(parameters.max_near_leaving, parameters.max_overlaps_leaving)
     best = best_partition(comm, pairs.vectors, near, overlaps, limits)
     position = index[np.arange(*graphs.rows.span(comm.rank))]
