@@ -70,7 +70,7 @@ def configuration(
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
         "SchedulerType": "sched/builtin",
-        "SchedulerParameters": "batch_sched_delay=0,sched_interval=2",
+        "SchedulerParameters": "batch_sched_delay=0,sched_interval=1",
         "SlurmdParameters": "config_overrides",  # slots may be more than this machine has cores
         "ReturnToService": 2,
         "EnforcePartLimits": "ALL",  # what can never run is refused, not kept pending
