@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from agents.agent import Agent
-from agents.cluster import Cluster
+from agents.cluster import Cluster, ClusterFacts
 from hpc.mpirun_cluster import MpirunCluster
 from hpc.slurm_cluster import SlurmCluster
 from placement.errors import UserError
@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--queue-url", required=True)
     parser.add_argument("--instance-type", required=True, help="what a node is priced as")
     parser.add_argument("--head-type", help="what a head node of its own is priced as, if any")
+    parser.add_argument("--head-instance", help="this head's EC2 instance, if it may be stopped")
     parser.add_argument("--head-disk-gb", type=int, help="gp3 disk of that head node")
     parser.add_argument("--node-disk-gb", type=int, help="gp3 disk of each other node")
     parser.add_argument("--file-system-gb", type=int, help="FSx for Lustre that the nodes share")
@@ -60,8 +61,8 @@ def main() -> int:
         return 2
     aws = Aws()
     store, ledger = Store(aws, settings.bucket), Ledger(aws, settings.table)
-    equipment = Equipment.from_json(vars(options))
-    agent = Agent(aws, store, ledger, cluster, options.queue_url, equipment)
+    facts = ClusterFacts(Equipment.from_json(vars(options)), options.head_instance or None)
+    agent = Agent(aws, store, ledger, cluster, options.queue_url, facts)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     agent.run()

@@ -33,9 +33,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from agents.cluster import Cluster, ClusterUnavailableError, Job, JobRefusedError
+from agents.cluster import Cluster, ClusterFacts, ClusterUnavailableError, Job, JobRefusedError
 from placement.errors import UserError
-from placement.situation import Equipment
 from runtime.batch import Part
 from runtime.clock import now_s
 from runtime.cluster_log import SPAN_S, ClusterLog, JobFacts
@@ -44,17 +43,19 @@ from runtime.ledger import Ledger
 from runtime.requests import Aws
 from runtime.store import Store
 
-HEARTBEAT_EVERY_S = 20.0  # the state machine gives up after 300 s without one
+HEARTBEAT_EVERY_S = 20.0  # the state machine gives up after 600 s without one
 # A cluster that does not answer for so long fails its jobs, so that they go elsewhere. Sooner than
 # the missing heartbeats would, because this way the reason is told.
 GIVE_UP_AFTER_S = 240.0
 ANNOUNCE_EVERY_S = 10.0
+TELL_LOAD_EVERY_S = 60.0  # the alarm that stops an idle head looks at whole minutes
 LOOK_EVERY_S = 1  # whole seconds, because the wait for messages sets the pace
 IDLE_WAIT_S = 5
 UNAVAILABLE_WAIT_S = 2.0
 HIDDEN_S = 60  # how long a received message stays hidden; submitting takes seconds
 # A message may be received so often (maxReceiveCount in template.yaml); the last time, refuse it.
 MAX_RECEIPTS = 5
+ALWAYS_ON = ClusterFacts()
 JOB_NAME = re.compile(r"[A-Za-z0-9._-]+")  # a job's name becomes a file's and a Slurm job's
 
 logger = logging.getLogger("trivium.agent")
@@ -97,11 +98,12 @@ class Agent:
         ledger: Ledger,
         cluster: Cluster,
         queue_url: str,
-        equipment: Equipment = Equipment(),  # noqa: B008
+        cluster_facts: ClusterFacts = ALWAYS_ON,
     ) -> None:
         self._aws, self._store, self._ledger = aws, store, ledger
         self._cluster, self._queue_url = cluster, queue_url
-        self._equipment = equipment.to_json()
+        self._facts = cluster_facts
+        self._load_due = 0.0
         self._partition = f"job#{cluster.platform}"
         self._log = ClusterLog(ledger, cluster.platform)
         self._span: tuple[float, dict[str, Any]] | None = None
@@ -135,6 +137,7 @@ class Agent:
             self._adopt()
         try:
             self._announce()
+            self._tell_load()
             self._take(wait_s=LOOK_EVERY_S if self._watched else IDLE_WAIT_S)
             self._look_after()
         except ClusterUnavailableError as error:
@@ -177,12 +180,22 @@ class Agent:
         busy_jobs = len(self._watched)
         if busy_jobs == self._announced_jobs and time.monotonic() < self._announce_due:
             return
-        nodes, at_s = self._cluster.nodes().to_json() | self._equipment, now_s()
+        nodes, at_s = self._cluster.nodes().to_json() | self._facts.equipment.to_json(), now_s()
         state = nodes | {"busy_jobs": busy_jobs, "updated_s": at_s}
+        state |= {"head_instance": self._facts.head_instance}
         self._ledger.set("cluster", self._cluster.platform, state)
         self._note_nodes(nodes, at_s)
         self._announced_jobs = busy_jobs
         self._announce_due = time.monotonic() + ANNOUNCE_EVERY_S
+
+    def _tell_load(self) -> None:
+        """Say how many jobs there are, for the alarm that stops an idle head."""
+        if self._facts.head_instance is None or time.monotonic() < self._load_due:
+            return
+        queue = {"Name": "queue", "Value": self._queue_url.rsplit("/", 1)[-1]}
+        told = {"MetricName": "BusyJobs", "Dimensions": [queue], "Value": len(self._watched)}
+        self._aws.client("cloudwatch").put_metric_data(Namespace="Trivium", MetricData=[told])
+        self._load_due = time.monotonic() + TELL_LOAD_EVERY_S
 
     def _note_nodes(self, nodes: dict[str, Any], at_s: float) -> None:
         """Extend the span in which the cluster was as it is now, or begin another."""

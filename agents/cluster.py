@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+from placement.situation import Equipment
 
 
 class ClusterUnavailableError(Exception):
@@ -20,6 +22,18 @@ class Job:
 
     state: Literal["queued", "running", "ended"]
     detail: str
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What an agent is told of its cluster, because the cluster does not tell.
+
+    `head_instance` is the EC2 instance that the agent runs on, where that is stopped while there is
+    no work; None: it is always on.
+    """
+
+    equipment: Equipment = field(default_factory=Equipment)
+    head_instance: str | None = None
 
 
 @dataclass(frozen=True)

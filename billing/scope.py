@@ -22,6 +22,7 @@ LOGICAL_IDS = (
     "Settle",
     "Replace",
     "Report",
+    "Power",
     "RunTask1024",
     "RunTask1769",
     "RunTask7076",

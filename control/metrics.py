@@ -16,6 +16,15 @@ from control.attempt_record import Attempt
 NAMESPACE = "Trivium"
 
 
+def emit_job(platform: str) -> None:
+    """Write that a job was queued for a cluster: SQS tells of a queue that slept late."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service="trivium")
+    metrics.add_dimension("stack", os.environ["TRIVIUM_STACK"])
+    metrics.add_dimension("platform", platform)
+    metrics.add_metric("JobsQueued", MetricUnit.Count, 1)
+    metrics.flush_metrics()
+
+
 def emit_attempts(workflow: str, attempts: Iterable[Attempt]) -> None:
     """Write the metrics of all settled attempts: seconds and USD, failed, replaced.
 

@@ -12,6 +12,7 @@ from control.attempt_record import Attempt
 from control.attempts import queue_attempt
 from control.budget import check_budget
 from control.catalogue import load_workflow
+from control.metrics import emit_job
 from control.stack import Stack
 from placement.probe import spread
 from placement.workflow import InputRef, Step
@@ -212,4 +213,5 @@ def _write_part(
     if platform == "lambda":
         functions = json.loads(os.environ["TRIVIUM_RUN_TASK_FUNCTIONS"])
         return placed | {"function": functions[str(size["memory_mb"])]}
+    emit_job(platform)
     return placed | {"job": record.job, "timeout_s": JOB_TIMEOUT_S}

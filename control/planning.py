@@ -133,15 +133,22 @@ def _lambda_concurrency() -> int:
 
 
 def cluster_state(item: dict[str, Any] | None, at_s: float) -> ClusterState | None:
-    """Return a cluster as its agent last announced it, None where no agent has spoken lately."""
-    if item is None or at_s - float(item["updated_s"]) > SILENT_AFTER_S:
+    """Return a cluster as its agent last announced it.
+
+    None where no agent has spoken lately, unless that is because the head was stopped.
+    """
+    if item is None:
+        return None
+    head_off = float(item.get("head_off_s", 0)) > float(item["updated_s"])
+    if at_s - float(item["updated_s"]) > SILENT_AFTER_S and not head_off:
         return None
     return ClusterState(
         platform=item["sk"],
         instance_type=item["instance_type"],
-        warm_nodes=int(item["warm_nodes"]),
+        warm_nodes=0 if head_off else int(item["warm_nodes"]),
         slots_per_node=int(item["slots_per_node"]),
         max_nodes=int(item["max_nodes"]),
-        idle=int(item["busy_jobs"]) == 0,
+        idle=head_off or int(item["busy_jobs"]) == 0,
         equipment=Equipment.from_json(item),
+        head_off=head_off,
     )

@@ -16,7 +16,7 @@ from control.catalogue import load_workflow
 from control.metrics import emit_attempts
 from control.orchestration import orchestration_items
 from control.replacing import readable_reason
-from control.shared_lines import ClusterUse, cluster_uses, not_known, shared_lines
+from control.shared_lines import ClusterUse, cluster_uses, heads_off, not_known, shared_lines
 from control.stack import Stack
 from control.timelines import read_timeline
 from placement.account import decimal_text, merge_items, total
@@ -184,6 +184,7 @@ def build_report(stack: Stack, run_item: Json, steps: Sequence[Json], settled: S
         "steps": rows,
         "shared_items": [line.to_json() for line in shared],
         "other_items": [item.to_json() for item in others],
+        "heads_off": [one.to_json() for one in heads_off(prices, settled.uses, settled.attempts)],
         "not_known": not_known(settled.uses),
         "alternatives": plan.get("alternatives", []),
         "books": _books(plan, [stamp_json(prices.stamp), stamp_json(platforms.stamp)]),

@@ -7,6 +7,7 @@ split is not part of what a step has cost.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,6 +42,19 @@ class SharedLine:
             {"step": step, "usd": decimal_text(usd)} for step, usd in sorted(self.split.items())
         ]
         return {"kind": self.kind, "platform": self.platform, **self.item.to_json(), "split": split}
+
+
+@dataclass(frozen=True)
+class HeadOff:
+    """A head that was stopped while the run was on: what that saved, what was waited for it."""
+
+    platform: str
+    saved: Item
+    waited_s: float
+
+    def to_json(self) -> Json:
+        """Return JSON values."""
+        return {"platform": self.platform, **self.saved.to_json(), "waited_s": self.waited_s}
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,8 @@ def _lines(prices: PriceBook, use: ClusterUse, attempts: Sequence[Attempt]) -> l
         ("scale-down", "stopping", node_type, use.whole.stopping),
     ]
     if equipment.head_type is not None:
-        nodes.append(("head", "head", equipment.head_type, seen_us))
+        off_us = sum(end_us - start_us for start_us, end_us in _head_off(use))
+        nodes.append(("head", "head", equipment.head_type, seen_us - off_us))
     found = [
         (kind, node_item(prices, f"{word} {name} nodes", name, amount))
         for kind, word, name, amount_us in nodes
@@ -132,6 +147,42 @@ def _line(use: ClusterUse, attempts: Sequence[Attempt], kind: str, item: Item) -
         if one.job in use.node_us:
             weights[one.step] = weights.get(one.step, 0) + use.node_us[one.job]
     return SharedLine(kind, use.platform, item, split_usd(item.usd, weights))
+
+
+def heads_off(
+    prices: PriceBook, uses: Sequence[ClusterUse], attempts: Sequence[Attempt]
+) -> list[HeadOff]:
+    """Return how long heads were stopped during the run, with what that saved and cost in waiting.
+
+    A head was waited for from the run's first job for it, or from its stop, to its agent's word.
+    """
+    found = []
+    for use in uses:
+        spans = _head_off(use)
+        head_type = use.spans[-1].equipment.head_type if use.spans else None
+        if not spans or head_type is None:
+            continue
+        off_s = node_seconds(sum(end_us - start_us for start_us, end_us in spans))
+        queued_s = min(one.queued_s for one in attempts if one.platform == use.platform)
+        waited_s = sum(
+            max(0.0, following.from_s - max(span.from_s, queued_s))
+            for span, following in itertools.pairwise(use.spans)
+            if span.head_off
+        )
+        saved = node_item(prices, f"head {head_type} nodes", head_type, off_s)
+        found.append(HeadOff(use.platform, saved, round(waited_s, 3)))
+    return found
+
+
+def _head_off(use: ClusterUse) -> list[tuple[int, int]]:
+    """Return when, within the run, the head was stopped, in microseconds."""
+    begin_us, end_us = (microseconds(at_s) for at_s in use.window_s)
+    spans = [
+        (max(begin_us, microseconds(span.from_s)), min(end_us, microseconds(span.until_s)))
+        for span in use.spans
+        if span.head_off
+    ]
+    return [(start_us, stop_us) for start_us, stop_us in spans if start_us < stop_us]
 
 
 def split_usd(usd: Decimal, weights: Mapping[str, int]) -> dict[str, Decimal]:

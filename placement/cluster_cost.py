@@ -11,7 +11,7 @@ because of the placement.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, Self
 
@@ -101,7 +101,10 @@ class ClusterCost:
     def up_anyway(
         self, clusters: Iterable[ClusterState], holds: Sequence[Hold], run_s: float
     ) -> tuple[SharedCost, ...]:
-        """Return what the warm nodes and heads of the clusters that are used cost beside jobs."""
+        """Return what the warm nodes and heads of the clusters that are used cost beside jobs.
+
+        A head that is stopped now is not up anyway: the run has it started.
+        """
         found = []
         for cluster in clusters:
             mine = [
@@ -128,7 +131,8 @@ class ClusterCost:
         """Yield what warm nodes that are up for `node_s`, and their cluster, are equipped with."""
         has = cluster.equipment
         if has.head_type is not None:
-            yield self._line("head", "head", cluster, has.head_type, all_s)
+            head = self._line("head", "head", cluster, has.head_type, all_s)
+            yield replace(head, up_anyway=not cluster.head_off)
         disk_gb_s = node_s * (has.node_disk_gb or 0) + all_s * (has.head_disk_gb or 0)
         disks = gp3_item(self.prices, disk_gb_s)
         yield SharedCost("disk", cluster.platform, up_anyway=True, item=disks)

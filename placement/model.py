@@ -288,9 +288,10 @@ class Model:
         if step.kind == "mpi":
             compute_s = with_failures_s(compute_s, nodes, book)
         job_s = job_start_s + transfer_s + compute_s
+        head_s = book.value("head_start_s") if cluster.head_off else 0.0
         hold = Hold(platform, cluster.instance_type, nodes, job_s, boot_s)
         estimate = Estimate(
-            queue_s=round(pace.queue_s, 3),
+            queue_s=round(head_s + pace.queue_s, 3),
             startup_s=round((boot_s or 0.0) + job_start_s, 3),
             transfer_s=round(transfer_s, 3),
             compute_s=round(compute_s, 3),

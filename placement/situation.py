@@ -51,6 +51,7 @@ class ClusterState:
     idle: bool = True
     busy_for_s: float | None = None
     equipment: Equipment = Equipment()
+    head_off: bool = False  # stopped; a job that is sent to the cluster has it started
 
 
 @dataclass(frozen=True, slots=True)

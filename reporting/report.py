@@ -116,6 +116,13 @@ class SharedItem(Item):
     split: tuple[SplitUsd, ...]
 
 
+class HeadOff(Item):
+    """A head that was stopped during the run: what it would have cost, what was waited for it."""
+
+    platform: Platform
+    waited_s: Seconds
+
+
 class SharedEstimate(Item):
     """What a cluster was estimated to cost beside the steps.
 
@@ -300,6 +307,7 @@ class Report(_Part):
     steps: tuple[Step, ...]
     shared_items: tuple[SharedItem, ...] = ()
     other_items: tuple[Item, ...]
+    heads_off: tuple[HeadOff, ...] = ()
     not_known: tuple[Name, ...] = ()
     alternatives: tuple[OtherPlan | NoPlan, ...]
     books: tuple[Book, ...]

@@ -13,6 +13,7 @@ from reporting.text import (
     book_texts,
     chosen_by_usd,
     comparisons,
+    head_off_texts,
     headline,
     judgement,
     machine_text,
@@ -103,7 +104,8 @@ def _shared(report: Report) -> RenderableType:
             usd_text(row.measured_usd, decimals),
             Text(", ".join(split)),
         )
-    notes = [Text(f"Not known of {plain(sentence)}") for sentence in report.not_known]
+    notes = [Text(sentence) for sentence in head_off_texts(report)]
+    notes += [Text(f"Not known of {plain(sentence)}") for sentence in report.not_known]
     said = up_anyway_text(report)
     return Group(*([table] if rows else []), *([Text(said)] if said else []), *notes)
 

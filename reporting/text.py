@@ -249,10 +249,19 @@ def up_anyway_text(report: Report) -> str | None:
     if not any(line.up_anyway for line in report.estimated_shared_items):
         return None
     return (
-        "Warm nodes and head nodes are up anyway. What they cost beside the steps is in the run's "
-        "figures, estimated and measured alike, but no placement is chosen by it: it would be "
-        "there whatever is placed where, and other runs may use it."
+        "Warm nodes, head nodes, their disks and file systems are up anyway. What they cost beside "
+        "the steps is in the run's figures, estimated and measured alike, but no placement is "
+        "chosen by it: it would be there whatever is placed where, and other runs may use it."
     )
+
+
+def head_off_texts(report: Report) -> list[str]:
+    """Say of every head that was stopped during the run what that saved, and cost in waiting."""
+    return [
+        f"{plain(one.platform)}: its head was stopped for {seconds_text(float(one.quantity))} of "
+        f"the run, which saved {usd_text(one.usd)}; it was waited for {seconds_text(one.waited_s)}."
+        for one in report.heads_off
+    ]
 
 
 def _beats(one: tuple[float, Decimal], other: tuple[float, Decimal]) -> bool:

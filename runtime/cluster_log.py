@@ -132,6 +132,7 @@ class NotedNodes:
     booting_nodes: int | None
     stopping_nodes: int | None
     equipment: Equipment
+    head_off: bool = False  # there was no cluster: its head was stopped
 
     @staticmethod
     def from_item(item: Mapping[str, Any]) -> NotedNodes:
@@ -144,6 +145,7 @@ class NotedNodes:
             item.get("booting_nodes"),
             item.get("stopping_nodes"),
             Equipment.from_json(item),
+            bool(item.get("head_off")),
         )
 
 
@@ -170,6 +172,11 @@ class ClusterLog:
         times = {"from_s": from_s, "until_s": until_s, "expires_at": int(from_s + KEPT_S)}
         self._ledger.put(self._up, iso(from_s), {**nodes, **times})
 
+    def note_head_off(self, since_s: float, until_s: float, nodes: Mapping[str, Any]) -> None:
+        """Note that the cluster's head was stopped, the last hour of it if it was for longer."""
+        none_up = {"warm_nodes": 0, "booting_nodes": 0, "stopping_nodes": 0, "head_off": True}
+        self.note_nodes(max(since_s, until_s - SPAN_S), until_s, {**nodes, **none_up})
+
     def job(self, queued_s: float, name: str) -> NotedJob | None:
         """Return one job, or None where its agent has noted nothing of it."""
         item = self._ledger.get(self._held, _job_sort(queued_s, name))
@@ -194,13 +201,14 @@ def bridged(spans: list[NotedNodes]) -> list[Up]:
     """Return spans without the short gaps between an agent's words.
 
     What it saw last is taken to have lasted until it speaks again, for as long as its silence does
-    not mean that it is gone.
+    not mean that it is gone. After its head was started, no node is up until it speaks.
     """
     found = []
     for index, span in enumerate(spans):
         until_s = span.until_s + SILENT_AFTER_S
         if index + 1 < len(spans):
-            until_s = min(until_s, spans[index + 1].from_s)
+            following_s = spans[index + 1].from_s
+            until_s = following_s if span.head_off else min(until_s, following_s)
         found.append(
             Up(
                 microseconds(span.from_s),

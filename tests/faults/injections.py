@@ -163,7 +163,7 @@ def _kill_agent(stage: Stage, run: Run, rng: random.Random) -> str:
 
 
 def _heartbeats_stop(stage: Stage, run: Run, rng: random.Random) -> str:
-    """Freeze the agent, do what Step Functions does after 300 s, and let the agent go on."""
+    """Freeze the agent, do what Step Functions does after 600 s, and let the agent go on."""
     job = stage.job(run)
     agent = stage.part(stage.agents[run.lane])
     if agent is None:

@@ -130,8 +130,8 @@ def test_a_job_that_takes_too_long_is_replaced(step: Interpreter) -> None:
 
 
 def test_a_job_whose_heartbeats_stop_is_replaced(machines: Interpreter) -> None:
-    # 300 s in the definition; the same path with one second.
-    text = definition_text("step").replace('"HeartbeatSeconds": 300', '"HeartbeatSeconds": 1')
+    # 600 s in the definition; the same path with one second.
+    text = definition_text("step").replace('"HeartbeatSeconds": 600', '"HeartbeatSeconds": 1')
     create_step(machines, text)
     machines.functions["Place"] = first_then([ON_HPC], [ON_LAMBDA])
     assert run(machines).status == "SUCCEEDED"
@@ -140,7 +140,7 @@ def test_a_job_whose_heartbeats_stop_is_replaced(machines: Interpreter) -> None:
 
 
 def test_heartbeats_keep_a_job_alive(machines: Interpreter) -> None:
-    text = definition_text("step").replace('"HeartbeatSeconds": 300', '"HeartbeatSeconds": 1')
+    text = definition_text("step").replace('"HeartbeatSeconds": 600', '"HeartbeatSeconds": 1')
     machines.create("step", text)
     machines.functions = {
         "Await": release,

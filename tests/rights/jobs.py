@@ -108,6 +108,7 @@ def jobs() -> list[Job]:
         Job("a step that is placed anew, on 7,076 MB", _placed_anew, "succeeded"),
         Job("a call of Admit that is repeated", _admit_again, "succeeded"),
         Job("a call of RunTask that is repeated", _batch_again, "succeeded"),
+        Job("a head is stopped and started", _head_power, "succeeded"),
         Job("Ray's agent starts", _agent_starts("agent-ray"), "succeeded", "ray"),
         Job(
             "the cluster's agent starts",
@@ -268,6 +269,36 @@ def _batch_again(stage: Stage, _: Stop) -> Outcome:
         return stage.invoke("RunTask1024", call)
     finally:
         stage.store.put_json(result, kept)
+
+
+def _head_power(stage: Stage, _: Stop) -> Outcome:
+    """Have the head of a cluster stopped because it is idle, and started for a message."""
+    ec2, sqs = (stage.stack.root.client(name) for name in ("ec2", "sqs"))
+    tag = {"Key": "trivium:stack", "Value": STACK_NAME}
+    made = ec2.run_instances(
+        ImageId="ami-0123456789abcdef0",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}],
+    )
+    head = made["Instances"][0]["InstanceId"]
+    queue = stage.stack.outputs["RayQueueUrl"]
+    try:
+        # The agent says every ten seconds that its head, this machine, is always on.
+        stage.ledger.set("cluster", "ray", {"head_instance": head})
+        alarm = {"alarmData": {"alarmName": f"{STACK_NAME}-ray-idle"}}
+        stopped = stage.invoke("Power", alarm)
+        # The agent takes the message for no job, and leaves it in the queue.
+        sqs.send_message(QueueUrl=queue, MessageBody="{}")
+        stage.ledger.set("cluster", "ray", {"head_instance": head})
+        started = stage.invoke("Power", {"source": "aws.ec2"})
+    finally:
+        sqs.purge_queue(QueueUrl=queue)
+        stage.ledger.set("cluster", "ray", {"head_instance": None, "head_off_s": 0})
+        ec2.terminate_instances(InstanceIds=[head])
+    words = f"{stopped.words} {started.words}"
+    done = '"stop"' in stopped.words and '"start"' in started.words
+    return Outcome("succeeded" if done else "failed", words=words)
 
 
 def _agent_starts(*names: str) -> Callable[[Stage, Stop], Outcome]:

@@ -22,6 +22,10 @@ END_OF_NESTED = (
     "Step Functions hears of a nested execution's end through a managed rule that it sets up under "
     "the machine's role, when the machine is made; the emulator has no need of it."
 )
+LOAD = (
+    "An agent tells of its load where its head may be stopped when idle; this machine's agents run "
+    "on no EC2 instance."
+)
 REASONS: dict[tuple[str, str], str] = {
     **{
         ("traces", action): TRACES
@@ -53,9 +57,11 @@ REASONS: dict[tuple[str, str], str] = {
         ("nested", action): END_OF_NESTED
         for action in ("events:PutTargets", "events:PutRule", "events:DescribeRule")
     },
+    **{(owner, "cloudwatch:PutMetricData"): LOAD for owner in ("RayAgentPolicy", "HpcAgentPolicy")},
 }
 
 
 def reason(right: Right) -> str | None:
     """Return why only AWS asks for this right, None if it is used on this machine as well."""
-    return REASONS.get((right.policy, right.action))
+    inline = REASONS.get((right.policy, right.action))
+    return inline or REASONS.get((right.owner, right.action))

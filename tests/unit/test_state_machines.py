@@ -27,6 +27,8 @@ from tests.definitions import (
 )
 
 CONTROL = ("Admit", "Plan", "Await", "Place", "Settle", "Replace", "Report")
+# What alarms call, and no state machine.
+ALARMED = ("Power",)
 RUN_TASKS = ("RunTask1024", "RunTask1769", "RunTask7076")
 CALLBACK = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 INVOKE = "arn:aws:states:::lambda:invoke"
@@ -184,8 +186,8 @@ def test_a_task_on_lambda_may_run_for_as_long_as_its_function() -> None:
         assert limit_s >= resources()[name]["Properties"].get("Timeout", 120), name
 
 
-@pytest.mark.parametrize("name", CONTROL)
-def test_state_function_folder_and_handler_share_a_name(name: str) -> None:
+@pytest.mark.parametrize("name", [*CONTROL, *ALARMED])
+def test_function_folder_and_handler_share_a_name(name: str) -> None:
     function = resources()[name]
     assert function["Type"] == "AWS::Serverless::Function"
     folder = Path(function["Properties"]["CodeUri"])
@@ -193,6 +195,10 @@ def test_state_function_folder_and_handler_share_a_name(name: str) -> None:
     source = (ROOT / folder / "app.py").read_text(encoding="utf-8")
     assert f'@handler("{name}")' in source
     assert "def lambda_handler(" in source
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_state_and_function_share_a_name(name: str) -> None:
     machine = "step" if name in states("step") else "workflow"
     parameters = states(machine)[name]["Parameters"]
     assert f'"FunctionName": "${{{name}Arn}}"' in definition_text(machine)
@@ -207,7 +213,7 @@ def test_the_sizes_of_run_task_share_one_folder() -> None:
         for name, resource in resources().items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
-    assert set(functions) == {*CONTROL, *RUN_TASKS}
+    assert set(functions) == {*CONTROL, *ALARMED, *RUN_TASKS}
     everywhere = template()["Globals"]["Function"]
     for name in RUN_TASKS:
         assert functions[name]["CodeUri"] == "functions/run_task"
@@ -219,7 +225,7 @@ def test_the_sizes_of_run_task_share_one_folder() -> None:
 
 
 # Services that know no resources to narrow these rights to.
-ON_ANYTHING = ("logs:", "xray:")
+ON_ANYTHING = ("logs:", "xray:", "ec2:DescribeInstances", "cloudwatch:PutMetricData")
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -244,7 +250,9 @@ def role_of(name: str) -> str:
 
 def test_rights_name_the_resources_that_they_are_on() -> None:
     owners = {name for name, _ in documents()}
-    assert {role_of(name) for name in (*CONTROL, *RUN_TASKS, *MACHINES.values())} <= owners
+    assert {
+        role_of(name) for name in (*CONTROL, *ALARMED, *RUN_TASKS, *MACHINES.values())
+    } <= owners
     for name in owners:
         for statement in statements(name):
             actions = statement["Action"]
@@ -261,14 +269,14 @@ def test_no_role_has_a_policy_that_the_template_does_not_write_out() -> None:
 
 
 def test_every_function_and_machine_has_a_role_of_its_own() -> None:
-    roles = {name: role_of(name) for name in (*CONTROL, *MACHINES.values())}
+    roles = {name: role_of(name) for name in (*CONTROL, *ALARMED, *MACHINES.values())}
     assert roles == {name: f"{name}Role" for name in roles}
     assert {role_of(name) for name in RUN_TASKS} == {"RunTaskRole"}
 
 
 @pytest.mark.parametrize("name", CONTROL)
 def test_every_function_may_write_its_record_of_the_call(name: str) -> None:
-    # DESIGN: nothing is charged that is not logged; the handler puts an item as its last act.
+    # Nothing is charged that is not logged: the handler puts an item as its last act.
     assert any("dynamodb:PutItem" in one["Action"] for one in statements(role_of(name)))
 
 
