@@ -130,7 +130,13 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x89PNG\r\n\x1a\n\x00\xff", b"PK\x03\x04zip", b"hello\n", gzip.compress(b"hello\n")],
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n\x00\xff",
+        b"PK\x03\x04zip",
+        b"hello\n",
+        gzip.compress(b"hello\n", mtime=0),
+    ],
 )
 def test_what_is_neither_parquet_nor_csv_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "cur"
