@@ -283,7 +283,8 @@ class Agent:
             self._forget(job)
             return
         else:
-            self._cluster.submit(job, watched.part_key, watched.facts.nodes, watched.facts.slots)
+            facts = watched.facts
+            self._cluster.submit(job, watched.part_key, facts.nodes, facts.slots, facts.kind)
             logger.info("submitted job %s", job)
         item = self._ledger.note(self._partition, job, {"submitted_s": now_s()})
         watched.submitted_s = float(item["submitted_s"])
@@ -356,7 +357,12 @@ class Agent:
         self._report_failure(job, watched, "JobLost", reason)
 
     def _report(self, job: str, watched: Watched, record: dict[str, Any]) -> None:
-        self._log.correct_job(watched.facts, float(record["started_s"]), float(record["ended_s"]))
+        ended_s = float(record["ended_s"])
+        if record["outcome"] == "failed" and watched.facts.nodes > 1:
+            self._cluster.cancel(job)  # the other nodes of a map may still work
+            ended_s = now_s()
+        spans = [(float(began), float(end)) for began, end in record.get("spans", [])]
+        self._log.correct_job(watched.facts, float(record["started_s"]), ended_s, spans)
         if record["outcome"] == "succeeded":
             send_success(self._aws, watched.token, {"job": job})
             logger.info("job %s succeeded", job)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from placement.situation import Equipment
+from runtime.cluster_log import Kind
 
 
 class ClusterUnavailableError(Exception):
@@ -76,8 +77,10 @@ class Cluster(Protocol):
     def find(self, job: str) -> Job | None:
         """Return the job of that name, or None where the cluster knows of none."""
 
-    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:
+    def submit(self, job: str, part_key: str, nodes: int, slots: int, kind: Kind) -> None:
         """Start the job of that name on one part's description, on so many slots of so many nodes.
+
+        The nodes of a map work without one another; an MPI program needs all of them at once.
 
         Raises:
             JobRefusedError: the cluster will not have it.

@@ -15,7 +15,7 @@ from control.timelines import intervals_of, timeline_of, write_timeline
 from control.work import work_of
 from placement.account import Item
 from placement.books import BookStamp, PriceBook, default_books
-from placement.node_time import microseconds, node_seconds
+from placement.node_time import Held, microseconds, node_seconds
 from placement.walltime import split_wall_time
 from runtime.clock import now_s
 from runtime.cluster_log import ClusterLog
@@ -123,7 +123,7 @@ class _Evidence:
     calls: list[Json]
     batches: int | None  # None: nothing was placed
     job: Json | None
-    held: tuple[float, float] | None
+    held: list[Held]
 
 
 def measure(
@@ -145,7 +145,7 @@ def measure(
         record.queued_s, ended_s, intervals_of(evidence.calls, evidence.job, ended_s)
     )
     begun = [float(call["started_s"]) for call in evidence.calls]
-    begun += [evidence.held[0]] if evidence.held and not begun else []
+    begun += [held.start_us / 1e6 for held in evidence.held] if not begun else []
     without_end = sum("ended_s" not in call for call in evidence.calls)
     measured = Measured(
         outcome=came_of,
@@ -171,17 +171,21 @@ def _evidence(stack: Stack, record: Attempt, ended_s: float | None) -> _Evidence
     if record.platform == "lambda":
         listed = stack.store.find(keys.batches(record.attempt, record.part))
         batches = None if listed is None else len(listed)
-        return _Evidence(calls, batches, None, None)
+        return _Evidence(calls, batches, None, [])
     job = stack.store.find(keys.exit_record(record.attempt, record.part))
     noted = ClusterLog(stack.ledger, record.platform).job(record.queued_s, record.job)
-    held = None
-    if job is not None:
-        held = (float(job["started_s"]), float(job["ended_s"]))
-    elif noted is not None and noted.started_s is not None:
-        until_s = noted.ended_s or ended_s or now_s()
-        held = (noted.started_s, max(noted.started_s, until_s))
+    held = [] if noted is None else noted.held(ended_s or now_s())
+    if job is not None and "spans" not in job:
+        held = [_all_nodes(record, job)]
     placed = stack.store.find(keys.part(record.attempt, record.part)) is not None
     return _Evidence(calls, 0 if placed else None, job, held)
+
+
+def _all_nodes(record: Attempt, job: Json) -> Held:
+    """Return when a job held its nodes, by its own word."""
+    begin_us, end_us = (microseconds(float(job[name])) for name in ("started_s", "ended_s"))
+    nodes, slots = (int(record.size[name]) for name in ("nodes", "slots"))
+    return Held(record.job, begin_us, max(begin_us, end_us), nodes, slots)
 
 
 def _items(
@@ -196,18 +200,15 @@ def _items(
     if record.platform == "lambda":
         return lambda_part_items(prices, evidence.calls, evidence.batches, ended_s)
     if node_s is None:
-        node_s = _whole_nodes_s(record, evidence)
+        node_s = _whole_nodes_s(evidence)
     kind = str(record.size["instance_type"])
     return cluster_part_items(prices, kind, node_s, evidence.calls, evidence.job)
 
 
-def _whole_nodes_s(record: Attempt, evidence: _Evidence) -> Decimal:
+def _whole_nodes_s(evidence: _Evidence) -> Decimal:
     """Return the node-seconds of a job as if nothing had run beside it."""
-    if evidence.held is None:
-        return Decimal(0)
-    began_s, ended_s = evidence.held
-    span_us = max(0, microseconds(ended_s) - microseconds(began_s))
-    return node_seconds(span_us * int(record.size["nodes"]))
+    spans = ((one.end_us - one.start_us) * one.nodes for one in evidence.held)
+    return node_seconds(sum(spans))
 
 
 def _ended_s(evidence: _Evidence, outcome: Outcome) -> float:

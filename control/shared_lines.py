@@ -89,7 +89,7 @@ def _cluster_use(
     log, at_s = ClusterLog(stack.ledger, platform), now_s()
     begin_s, end_s = window_s
     noted = log.jobs(begin_s, max(end_s, at_s))
-    held = [one for job in noted if (one := job.held(at_s)) is not None]
+    held = [one for job in noted for one in job.held(at_s)]
     spans = log.nodes(begin_s, max(end_s, at_s))
     up = bridged(spans)
     own = [one for one in held if one.job in mine]

@@ -1,8 +1,9 @@
 """The wrapper of one part inside its allocation: `python -m hpc.job PART_KEY`.
 
 For an MPI step it brings the inputs to the scratch folder that all ranks see, runs the program
-under `mpirun`, and puts its output back. For a map step it starts ranks that share the batches.
-Either way it leaves the exit record.
+under `mpirun`, and puts its output back. For a map step it starts ranks that share the batches; on
+several nodes of Slurm, each element of a job array does so on its node. Either way it leaves the
+exit record.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from hpc.environment import this_element
 from placement.books import default_books
 from placement.checkpoints import job_mtbf_s
 from runtime.batch import Call, Part, Spent, fetch_flat, mpi_batch, put_output
 from runtime.clock import now_s, process_started_s
-from runtime.exit_record import TaskFailedError, run_job
+from runtime.exit_record import TaskFailedError, left, run_job
 from runtime.requests import Aws
 from runtime.settings import from_environment, variable
 from runtime.store import Store
@@ -143,7 +145,8 @@ def main(part_key: str) -> int:
     scratch = Path(variable("TRIVIUM_SCRATCH"))
     description = store.get_json(part_key)
     part = Part.from_json(description)
-    if store.find(part.keys.exit_record(part.attempt, part.part)) is not None:
+    element = this_element()
+    if left(store, part, element):
         sys.stderr.write(f"{part_key}: done already, by another job of this name\n")
         return 0
 
@@ -156,13 +159,13 @@ def main(part_key: str) -> int:
             os.environ.setdefault("TRIVIUM_MTBF_S", str(mtbf_s))
             run_mpi_program(aws, store, part, scratch)
         else:
-            log = scratch / f"{part.keys.run}-{part.keys.step}-map.log"
+            log = scratch / f"{part.keys.run}-{part.keys.step}-map-{element.index}.log"
             mpirun(["hpc.run_map", part_key], log)
             log.unlink()
         return {"ready_s": ready_s, "slots": int(variable("TRIVIUM_RANKS"))}
 
     held_s = float(os.environ.get("TRIVIUM_HELD_S") or process_started_s())
-    return run_job(aws, store, part_key, held_s, work)
+    return run_job(aws, store, part_key, held_s, work, element)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 from agents.notes import Note
 from hpc.environment import job_environment
 from runtime.clock import now_s
+from runtime.cluster_log import Kind
 
 START_TIMEOUT_S = 30.0
 KILL_TIMEOUT_S = 10.0
@@ -51,7 +52,7 @@ class MpirunCluster:
             return None
         return Job("running", "RUNNING") if note.process() else Job("ended", "EXITED")
 
-    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:
+    def submit(self, job: str, part_key: str, nodes: int, slots: int, kind: Kind) -> None:  # noqa: ARG002
         """Start the job; it waits inside for the machine to be free.
 
         Raises:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 from hpc.environment import job_environment
+from runtime.cluster_log import Kind
 
 # squeue(1), "JOB STATE CODES". What is not listed here is taken as running: keep polling.
 QUEUED = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"})
@@ -76,18 +77,30 @@ class SlurmCluster:
         )
 
     def find(self, job: str) -> Job | None:
-        """Return the newest job of that name that Slurm still knows."""
-        rows = _run(["squeue", "--noheader", "--states=all", f"--name={job}", "--format=%i %T"])
-        known = [row.split() for row in rows.splitlines() if row.strip()]
-        if not known:
-            return None
-        state = max(known, key=lambda row: int(row[0].split("_")[0]))[1]
-        if state in QUEUED:
-            return Job("queued", state)
-        return Job("ended" if state in ENDED else "running", state)
+        """Return the newest job of that name that Slurm still knows.
 
-    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:
+        Of an array it knows every element: one that runs, or waits while others have ended, makes
+        the job run; one that failed makes it fail.
+        """
+        words = ["squeue", "--noheader", "--array", "--states=all", f"--name={job}"]
+        rows = [row.split() for row in _run([*words, "--format=%i %T"]).splitlines() if row.strip()]
+        if not rows:
+            return None
+        newest = max(int(number.split("_")[0]) for number, _ in rows)
+        states = sorted({state for number, state in rows if int(number.split("_")[0]) == newest})
+        running = [state for state in states if state not in QUEUED | ENDED]
+        ended = [state for state in states if state in ENDED]
+        if running or (ended and len(ended) < len(states)):
+            return Job("running", (running or ["PENDING"])[0])
+        if ended:
+            return Job("ended", next((state for state in ended if state != "COMPLETED"), ended[0]))
+        return Job("queued", states[0])
+
+    def submit(self, job: str, part_key: str, nodes: int, slots: int, kind: Kind) -> None:
         """Submit the job with one rank for each slot; no other job gets its nodes meanwhile.
+
+        A map on several nodes becomes a job array: each node begins as soon as it is there, and one
+        that is lost takes only its share with it.
 
         Raises:
             JobRefusedError: Slurm will not have it.
@@ -98,16 +111,19 @@ class SlurmCluster:
         scratch = self._work / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
         log = self._work / f"{job}.log"
+        array = kind == "map" and nodes > 1
+        ranks = -(-slots // nodes) if array else slots
+        size = [f"--nodes={1 if array else nodes}", f"--ntasks={ranks}"]
         words = [
             "sbatch",
             "--parsable",
             f"--job-name={job}",
-            f"--nodes={nodes}",
-            f"--ntasks={slots}",
+            *size,
             "--exclusive",  # whole nodes are paid for
             "--no-requeue",
             # A second job of this name waits for the first, and then finds that its work is done.
             "--dependency=singleton",
+            *([f"--array=0-{nodes - 1}"] if array else []),
             *self._in_partition,
             f"--chdir={Path(__file__).parent.parent}",
             f"--output={log}",
@@ -116,7 +132,7 @@ class SlurmCluster:
             f"--wrap=exec {command}",
         ]
         try:
-            environment = job_environment(self._instance_type, slots, scratch, "slurm")
+            environment = job_environment(self._instance_type, ranks, scratch, "slurm")
             _run(words, environment | {"TRIVIUM_JOB_LOG": str(log)})
         except ClusterUnavailableError as error:
             if any(refusal in str(error).lower() for refusal in REFUSALS):

@@ -14,6 +14,7 @@ import httpx
 
 from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
 from runtime.clock import now_s
+from runtime.cluster_log import Kind
 
 ENDED = frozenset({"STOPPED", "SUCCEEDED", "FAILED"})
 MESSAGE_SHOWN = 500  # characters of what Ray says
@@ -72,7 +73,14 @@ class RayCluster:
             return Job("ended", f"{status}: {str(told.get('message'))[:MESSAGE_SHOWN]}")
         return Job("queued" if status == "PENDING" else "running", status)
 
-    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:  # noqa: ARG002
+    def submit(
+        self,
+        job: str,
+        part_key: str,
+        nodes: int,  # noqa: ARG002
+        slots: int,  # noqa: ARG002
+        kind: Kind,  # noqa: ARG002
+    ) -> None:
         """Submit the job; a second submission of one id is refused by Ray and is no error.
 
         The job asks Ray for what it needs, task by task.

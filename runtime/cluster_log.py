@@ -5,15 +5,18 @@ Every note is a fact under a name that follows from it, never a sum, so it may b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from placement.node_time import Held, Up, microseconds
 from placement.situation import Equipment
 from runtime.clock import iso
 from runtime.keys import job_name
 from runtime.ledger import Ledger
+
+type Kind = Literal["map", "mpi"]
+type Span = tuple[float, float]  # from when to when, in seconds since 1970
 
 # A part that is not done by then is given up; a heartbeat that stops is noticed much sooner.
 JOB_TIMEOUT_S = 24 * 3600
@@ -36,6 +39,7 @@ class JobFacts:
     queued_s: float
     nodes: int
     slots: int
+    kind: Kind
 
     @property
     def name(self) -> str:
@@ -60,6 +64,7 @@ class JobFacts:
             queued_s=float(description["queued_s"]),
             nodes=int(size["nodes"]),
             slots=slots,
+            kind=description["kind"],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,6 +77,7 @@ class JobFacts:
             "queued_s": self.queued_s,
             "nodes": self.nodes,
             "slots": self.slots,
+            "kind": self.kind,
         }
 
     @staticmethod
@@ -85,16 +91,21 @@ class JobFacts:
             float(value["queued_s"]),
             int(value["nodes"]),
             int(value["slots"]),
+            value["kind"],
         )
 
 
 @dataclass(frozen=True)
 class NotedJob:
-    """A job as its agent has noted it; a job that never ran has no start."""
+    """A job as its agent has noted it; a job that never ran has no start.
+
+    `spans` are those nodes of a map that ended before the job did.
+    """
 
     facts: JobFacts
     started_s: float | None
     ended_s: float | None
+    spans: tuple[Span, ...] = ()
 
     @staticmethod
     def from_item(item: Mapping[str, Any]) -> NotedJob:
@@ -104,21 +115,26 @@ class NotedJob:
             JobFacts.from_json(item),
             None if started is None else float(started),
             None if ended is None else float(ended),
+            tuple((float(began), float(end)) for began, end in item.get("spans", ())),
         )
 
-    def held(self, now_s: float) -> Held | None:
-        """Return when it held nodes, until now if it still does; None where it never ran."""
+    def held(self, now_s: float) -> list[Held]:
+        """Return when it held how many nodes, until now if it still does."""
         if self.started_s is None:
-            return None
+            return []
         until_s = now_s if self.ended_s is None else self.ended_s
-        start_us = microseconds(self.started_s)
-        return Held(
-            self.facts.name,
-            start_us,
-            max(start_us, microseconds(until_s)),
-            self.facts.nodes,
-            self.facts.slots,
-        )
+        facts, rest = self.facts, self.facts.nodes - len(self.spans)
+        slots_per_node = -(-facts.slots // facts.nodes)
+        found = [_held(facts.name, span, 1, slots_per_node) for span in self.spans]
+        if rest:
+            slots = max(1, facts.slots - len(found) * slots_per_node)
+            found.append(_held(facts.name, (self.started_s, until_s), rest, slots))
+        return found
+
+
+def _held(job: str, span: Span, nodes: int, slots: int) -> Held:
+    begin_us, end_us = (microseconds(at_s) for at_s in span)
+    return Held(job, begin_us, max(begin_us, end_us), nodes, slots)
 
 
 @dataclass(frozen=True)
@@ -161,9 +177,12 @@ class ClusterLog:
         fields = facts.to_json() | times_s | {"expires_at": int(facts.queued_s + KEPT_S)}
         self._ledger.note(self._held, _job_sort(facts.queued_s, facts.name), fields)
 
-    def correct_job(self, facts: JobFacts, started_s: float, ended_s: float) -> None:
+    def correct_job(
+        self, facts: JobFacts, started_s: float, ended_s: float, spans: Sequence[Span] = ()
+    ) -> None:
         """Put the job's own word of when it began and ended in place of what was seen of it."""
-        fields = facts.to_json() | {"started_s": started_s, "ended_s": ended_s}
+        fields: dict[str, Any] = facts.to_json() | {"started_s": started_s, "ended_s": ended_s}
+        fields["spans"] = [list(span) for span in spans]
         fields["expires_at"] = int(facts.queued_s + KEPT_S)
         self._ledger.set(self._held, _job_sort(facts.queued_s, facts.name), fields)
 

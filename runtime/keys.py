@@ -116,6 +116,14 @@ class StepKeys:
         """Return the key of what a job leaves behind when it ends by itself."""
         return f"{self.root}/a{attempt}/p{part}.exit.json"
 
+    def elements(self, attempt: int, part: int) -> str:
+        """Return the prefix of what the elements of a job array leave behind."""
+        return f"{self.root}/a{attempt}/p{part}.elements/"
+
+    def element(self, attempt: int, part: int, index: int) -> str:
+        """Return the key of what one element of a job array leaves behind."""
+        return f"{self.elements(attempt, part)}{index:06d}.json"
+
     def result(self, attempt: int, part: int, batch: int) -> str:
         """Return the key of one batch's results."""
         return f"{self.results}a{attempt}-p{part}-b{batch:06d}.json"

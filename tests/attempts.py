@@ -100,4 +100,5 @@ def job_of(attempt: Attempt) -> JobFacts:
         attempt.queued_s,
         int(attempt.size["nodes"]),
         int(attempt.size["slots"]),
+        "map",
     )

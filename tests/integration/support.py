@@ -16,7 +16,7 @@ import psutil
 
 from agents.cluster import Cluster, Job
 from runtime.clock import now_s
-from runtime.cluster_log import JobFacts
+from runtime.cluster_log import JobFacts, Kind
 from runtime.keys import StepKeys, job_name
 from runtime.ledger import Ledger
 from runtime.requests import Aws
@@ -71,10 +71,14 @@ class PartJob:
         return self.keys.part(self.attempt, 0)
 
     @property
-    def asked(self) -> tuple[str, str, int, int]:
+    def facts(self) -> JobFacts:
+        return JobFacts.of_part(self.store.get_json(self.part_key))
+
+    @property
+    def asked(self) -> tuple[str, str, int, int, Kind]:
         """Return what a cluster is asked for."""
-        facts = JobFacts.of_part(self.store.get_json(self.part_key))
-        return self.name, self.part_key, facts.nodes, facts.slots
+        facts = self.facts
+        return self.name, self.part_key, facts.nodes, facts.slots, facts.kind
 
     @property
     def message(self) -> dict[str, str]:

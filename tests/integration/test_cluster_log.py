@@ -19,7 +19,7 @@ NODES = {"instance_type": "c7i.large", "warm_nodes": 1, "slots_per_node": 2, "ma
 
 
 def facts(run: str = "r", queued_s: float = BEGUN) -> JobFacts:
-    return JobFacts(run, "s", 1, 0, queued_s, nodes=2, slots=4)
+    return JobFacts(run, "s", 1, 0, queued_s, nodes=2, slots=4, kind="map")
 
 
 def test_the_first_word_on_a_jobs_start_and_end_stands(stack: Stack) -> None:
@@ -56,12 +56,28 @@ def test_a_job_that_still_runs_holds_its_nodes_until_now(stack: Stack) -> None:
     log = ClusterLog(stack.ledger, "ray")
     log.note_job(facts(), submitted_s=BEGUN)
     [waiting] = log.jobs(BEGUN, BEGUN + 60)
-    assert waiting.held(BEGUN + 50) is None
+    assert waiting.held(BEGUN + 50) == []
     log.note_job(facts(), started_s=BEGUN + 5)
     [running] = log.jobs(BEGUN, BEGUN + 60)
-    held = running.held(BEGUN + 50)
-    assert held is not None
+    [held] = running.held(BEGUN + 50)
     assert (held.start_us, held.end_us) == (microseconds(BEGUN + 5), microseconds(BEGUN + 50))
+
+
+def test_nodes_of_a_map_that_ended_early_were_held_until_then(stack: Stack) -> None:
+    log = ClusterLog(stack.ledger, "hpc")
+    job = JobFacts("r", "s", 1, 0, BEGUN, nodes=4, slots=7, kind="map")
+    log.note_job(job, started_s=BEGUN + 5)
+    log.correct_job(job, BEGUN + 4, BEGUN + 60, [(BEGUN + 4, BEGUN + 20), (BEGUN + 9, BEGUN + 30)])
+    [noted] = log.jobs(BEGUN, BEGUN + 60)
+    held = [
+        (one.start_us - microseconds(BEGUN), one.end_us - microseconds(BEGUN), one.nodes, one.slots)
+        for one in noted.held(BEGUN + 99)
+    ]
+    assert held == [
+        (4_000_000, 20_000_000, 1, 2),
+        (9_000_000, 30_000_000, 1, 2),
+        (4_000_000, 60_000_000, 2, 3),
+    ]
 
 
 def test_a_span_of_nodes_is_extended_under_its_own_name(stack: Stack) -> None:

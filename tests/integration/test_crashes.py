@@ -102,7 +102,7 @@ def lose_the_job(stack: Stack, clock: FakeClock) -> None:
 
 
 def _another(facts: Any) -> Any:
-    return type(facts)("another-run", "x", 1, 0, facts.queued_s, nodes=1, slots=2)
+    return type(facts)("another-run", "x", 1, 0, facts.queued_s, nodes=1, slots=2, kind="map")
 
 
 def call_lambda(stack: Stack, clock: FakeClock) -> None:

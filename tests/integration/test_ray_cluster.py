@@ -122,7 +122,7 @@ def test_with_a_wrong_token_the_cluster_is_unavailable(ray: RayHead) -> None:
             with pytest.raises(ClusterUnavailableError, match=r"Ray says 40[13]"):
                 call()
         with pytest.raises(ClusterUnavailableError, match=r"Ray says 40[13]"):
-            cluster.submit("job", "part.json", 1, SLOTS)
+            cluster.submit("job", "part.json", 1, SLOTS, "mpi")
     finally:
         cluster.close()
 
@@ -262,7 +262,7 @@ def test_a_part_key_with_blanks_and_quotes_reaches_the_driver_whole(stub: Stub) 
         asked.append(request)
         return httpx.Response(200, json={})
 
-    stub(answer).submit("job", "runs/it's a run; reboot/p0.json", 1, SLOTS)
+    stub(answer).submit("job", "runs/it's a run; reboot/p0.json", 1, SLOTS, "map")
     entrypoint = str(json.loads(asked[0].content)["entrypoint"])
     assert entrypoint.endswith(""" -m ray_tasks.run_part 'runs/it'"'"'s a run; reboot/p0.json'""")
     assert asked[0].headers["Authorization"] == "Bearer token"
@@ -309,7 +309,7 @@ def test_a_head_that_is_not_there_means_ask_again_later(stub: Stub) -> None:
         raise httpx.ConnectError("refused", request=request)
 
     with pytest.raises(ClusterUnavailableError, match="Ray at http://head: refused"):
-        stub(refuse).submit("job", "part.json", 1, SLOTS)
+        stub(refuse).submit("job", "part.json", 1, SLOTS, "mpi")
 
 
 def test_a_request_that_ray_finds_wrong_is_refused_for_good(stub: Stub) -> None:
@@ -317,7 +317,7 @@ def test_a_request_that_ray_finds_wrong_is_refused_for_good(stub: Stub) -> None:
         return httpx.Response(400 if request.method == "POST" else 404, text="ValueError: no")
 
     with pytest.raises(JobRefusedError, match="Ray refuses job job: ValueError: no"):
-        stub(answer).submit("job", "part.json", 1, SLOTS)
+        stub(answer).submit("job", "part.json", 1, SLOTS, "mpi")
 
 
 def test_a_submission_that_fails_after_ray_took_the_job_is_no_error(stub: Stub) -> None:
@@ -326,4 +326,4 @@ def test_a_submission_that_fails_after_ray_took_the_job_is_no_error(stub: Stub) 
             return httpx.Response(500, text="timed out")
         return httpx.Response(200, json={"status": "PENDING"})
 
-    stub(answer).submit("job", "part.json", 1, SLOTS)
+    stub(answer).submit("job", "part.json", 1, SLOTS, "mpi")

@@ -154,7 +154,7 @@ def test_a_controller_that_does_not_answer_is_unavailable(
         "sinfo": cluster.nodes,
         "squeue": lambda: cluster.find("job"),
         "scancel": lambda: cluster.cancel("job"),
-        "sbatch": lambda: cluster.submit("job", "part.json", 1, SLOTS),
+        "sbatch": lambda: cluster.submit("job", "part.json", 1, SLOTS, "mpi"),
     }
     with pytest.raises(ClusterUnavailableError, match=f"{command} says: .*connect failure"):
         calls[command]()
@@ -176,7 +176,7 @@ def test_only_what_slurm_will_never_do_is_a_refusal(
 ) -> None:
     stub(monkeypatch, tmp_path, "sbatch", f"echo 'sbatch: {said}' >&2; exit 1")
     with pytest.raises(error, match=said.rsplit(":", 1)[-1].strip()):
-        SlurmCluster("c5n.9xlarge", 2, tmp_path).submit("job", "part.json", 1, SLOTS)
+        SlurmCluster("c5n.9xlarge", 2, tmp_path).submit("job", "part.json", 1, SLOTS, "mpi")
 
 
 def test_a_missing_program_of_slurm_is_told(
@@ -189,7 +189,7 @@ def test_a_missing_program_of_slurm_is_told(
 
 def test_more_ranks_than_the_cluster_has_are_refused(cluster: SlurmCluster) -> None:
     with pytest.raises(JobRefusedError, match="refuses job too-large"):
-        cluster.submit("too-large", "part.json", 1, 1000)
+        cluster.submit("too-large", "part.json", 1, 1000, "mpi")
     assert cluster.find("too-large") is None
 
 

@@ -13,7 +13,9 @@ import pytest
 
 from agents.cluster import Job
 from hpc.slurm_cluster import SlurmCluster
-from tests.integration.support import SLOTS, Desk, PartJob, Parts, began, ended, gone, until
+from runtime.cluster_log import ClusterLog
+from runtime.ledger import Ledger
+from tests.integration.support import SLOTS, TABLE, Desk, PartJob, Parts, began, ended, gone, until
 from trivium.local import slurm
 from trivium.local.processes import Processes
 
@@ -84,6 +86,66 @@ def test_a_map_part_runs_on_as_many_nodes_as_its_size_says(
     ended(cluster, job)
     assert job.texts == [f"TEXT {number}\n" for number in range(12)]
     assert {call["worker"] for call in job.calls} == {f"rank {rank}" for rank in range(6)}
+
+
+def test_the_nodes_of_a_map_begin_as_they_become_free_and_are_held_for_as_long_as_each_works(
+    cluster: SlurmCluster, parts: Parts, desk: Desk, tmp_path: Path
+) -> None:
+    (busy := tmp_path / "busy").mkdir()
+    first, job = parts.mpi("gated", nodes=2, gate=str(busy)), parts.map("upper", 12, NODES)
+    cluster.submit(*first.asked)
+    began(busy, 2 * SLOTS)
+    waiting = desk.wait_for(job)
+    desk.start_agent("slurm")
+    until(lambda: len(job.calls) == 2, "the batches of the node that is free")
+    half = Job("running", "PENDING")
+    until(lambda: cluster.find(job.name) == half, "the end of the free node's element")
+    (busy / "open").touch()
+    assert waiting.verdict()["status"] == "SUCCEEDED"
+    assert job.texts == [f"TEXT {number}\n" for number in range(12)]
+    record = job.exit_record
+    assert record is not None
+    assert (record["outcome"], record["slots"], len(record["spans"])) == ("succeeded", 6, NODES)
+    noted = ClusterLog(Ledger(desk.aws, TABLE), "hpc").job(job.facts.queued_s, job.name)
+    assert noted is not None
+    held = sorted(noted.held(0), key=lambda one: one.start_us)
+    assert [(one.nodes, one.slots) for one in held] == [(1, SLOTS)] * NODES
+    assert held[0].end_us < held[1].start_us
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_map_that_loses_a_node_keeps_what_the_others_have_done(
+    daemons: tuple[Processes, dict[str, str]], parts: Parts, gate: Path, desk: Desk
+) -> None:
+    job = parts.map("gated", 12, NODES, gate=str(gate))
+    waiting = desk.wait_for(job)
+    desk.start_agent("slurm")
+    ranks = began(gate, NODES * SLOTS)
+    lost_ranks = [pid for pid in ranks if node_of(pid) == "node2"]
+    with lost("node2", *daemons):
+        until(lambda: gone(lost_ranks), "the end of a node's ranks")
+        (gate / "open").touch()
+        verdict = waiting.verdict()
+        assert (verdict["status"], verdict["error"]) == ("FAILED", "JobLost")
+        assert "NODE_FAIL" in verdict["cause"]
+        assert len(job.texts) == 8
+        assert desk.wait_for(parts.again(job)).verdict()["status"] == "SUCCEEDED"
+
+
+def test_one_node_of_a_map_that_fails_ends_the_others(
+    cluster: SlurmCluster, parts: Parts, gate: Path, desk: Desk
+) -> None:
+    job = parts.map("picky", 12, NODES, gate=str(gate), wrong="000.txt")
+    waiting = desk.wait_for(job)
+    desk.start_agent("slurm")
+    verdict = waiting.verdict()
+    assert (verdict["status"], verdict["error"]) == ("FAILED", "UserError")
+    assert verdict["cause"].startswith("000.txt: says nothing;")
+    assert ended(cluster, job)
+    until(lambda: gone(began(gate, 1)), "the end of the other nodes' ranks")
+    noted = ClusterLog(Ledger(desk.aws, TABLE), "hpc").job(job.facts.queued_s, job.name)
+    assert noted is not None
+    assert sum(one.nodes for one in noted.held(0)) == NODES
 
 
 def test_jobs_have_their_nodes_to_themselves_and_run_at_once(

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from agents import agent as agent_module
 from agents.agent import HIDDEN_S, MAX_RECEIPTS, Agent
 from agents.cluster import ClusterUnavailableError, Job, JobRefusedError, Nodes
+from runtime.cluster_log import Kind
 from runtime.ledger import Ledger
 from runtime.requests import Aws
 from runtime.store import Store
@@ -237,8 +238,8 @@ class _Cluster:
             self.world.objects[f"{EXIT}.exit.json"] = self.world.record
         return Job("ended", "COMPLETED")
 
-    def submit(self, job: str, part_key: str, nodes: int, slots: int) -> None:
-        assert (part_key, nodes, slots) == (PART, 1, 2)
+    def submit(self, job: str, part_key: str, nodes: int, slots: int, kind: Kind) -> None:
+        assert (part_key, nodes, slots, kind) == (PART, 1, 2, DESCRIPTION["kind"])
 
         def effect() -> None:
             self.world.submitted.append(job)
@@ -582,7 +583,7 @@ def test_while_the_cluster_cannot_be_described_messages_stay_in_the_queue(world:
 def test_one_job_that_the_cluster_cannot_take_now_does_not_keep_it_from_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def submit(_: _Cluster, job: str, part_key: str, *_size: int) -> None:
+    def submit(_: _Cluster, job: str, part_key: str, *_size: int | Kind) -> None:
         if job == JOB:
             raise ClusterUnavailableError("not this one")
         world.submitted.append(part_key)
@@ -774,9 +775,11 @@ def test_asked_to_stop_while_it_works_the_agent_ends_its_round_and_leaves_the_jo
     agent = world.agent()
     submit = _Cluster.submit
 
-    def submit_and_stop(cluster: _Cluster, job: str, part_key: str, nodes: int, slots: int) -> None:
+    def submit_and_stop(
+        cluster: _Cluster, job: str, part_key: str, nodes: int, slots: int, kind: Kind
+    ) -> None:
         agent.stop()
-        submit(cluster, job, part_key, nodes, slots)
+        submit(cluster, job, part_key, nodes, slots, kind)
 
     monkeypatch.setattr(_Cluster, "submit", submit_and_stop)
     agent.run()

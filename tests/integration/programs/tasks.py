@@ -35,6 +35,15 @@ def gated(inputs: list[Path], output: Path, gate: str) -> dict[str, Any]:
     return upper(inputs, output)
 
 
+def picky(inputs: list[Path], output: Path, gate: str, wrong: str) -> dict[str, Any]:
+    """Find the text of this name wrong as soon as another task has begun; hold the others up."""
+    if inputs[0].name != wrong:
+        return gated(inputs, output, gate)
+    while not list(Path(gate).glob("began-*")):
+        time.sleep(0.02)
+    return refuse(inputs, output)
+
+
 def pass_gate(gate: Path, name: str) -> None:
     """Leave a file that names this process, and wait until the gate is open."""
     (gate / f"began-{name}-{os.getpid()}").touch()
