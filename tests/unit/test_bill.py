@@ -358,6 +358,7 @@ def test_every_resource_that_is_billed_carries_the_stacks_cost_allocation_tags()
         "AWS::CloudWatch::Dashboard",
         "AWS::IAM::InstanceProfile",
         "AWS::IAM::ManagedPolicy",
+        "AWS::Lambda::Permission",
         "AWS::S3::BucketPolicy",
         "AWS::SQS::QueuePolicy",
         "AWS::Serverless::LayerVersion",
