@@ -133,7 +133,7 @@ def _combined(fragments: Fragments, overlaps: Edges) -> Edges:
     rows = Rows((0, fragments.total))
     patch = neighbourhoods(COMM, rows, overlaps, components(COMM, fragments.total, overlaps))
     composition = compositions(COMM, rows, within(overlaps, patch), fragments.tetra)
-    points = coordinates(COMM, composition)
+    points = coordinates(COMM, rows, composition)
     near = neighbour_edges(COMM, rows, points, patch, SETTING.neighbours)
     return combined_graph(COMM, rows, overlaps, near, SETTING.composition_weight)
 

@@ -49,6 +49,7 @@ def main(output: Path, ranks: int, files: list[Path]) -> None:
     # A rank has one thread, as in Trivium's jobs: four would be in each other's way on two cores.
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    allowed["OMPI_MCA_btl"] = "^ofi"  # as the jobs of a run have it: begins a second sooner
     steps: dict[str, Callable[[], object]] = {
         "cut": lambda: cut.run(files, output / "shards"),
         "quality": lambda: on_every_file(partial(filtered, folder=kept), output / "shards", ranks),

@@ -5,7 +5,9 @@
 GRAPH holds a symmetric matrix by rows: indptr, indices and data. Wanted are the COUNT lowest
 eigenpairs of its normalised Laplacian. Rank 0 prints a JSON line: wall seconds of the solve (from
 barrier to barrier, set-up of the operator included), processor seconds of all ranks, the
-eigenvalues, and the largest residual |L x - a x| of an eigenvector of length 1, reckoned anew.
+eigenvalues, and the largest residual |L x - a x| of an eigenvector of length 1, reckoned anew. Ours
+says as well how often and how many bytes its rank 0 got from others: `exchanges` (rows that the
+products need) and `sums`.
 
 SLEPc's side runs under Debian's Python, which has none of the project's libraries: imports are
 within the functions.
@@ -31,7 +33,25 @@ def solve_ours(path: str, count: int) -> dict[str, Any] | None:
     from workflows.read_clustering.spectral.graph import Edges
     from workflows.read_clustering.spectral.parallel import split_rows
 
-    comm = MPI.COMM_WORLD
+    class Counted(MPI.Intracomm):
+        """Counts calls and bytes that come in."""
+
+        told: dict[str, list[int]]
+
+        def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:  # noqa: N802
+            super().Alltoallv(sendbuf, recvbuf)
+            self._count("exchanges", recvbuf[0].nbytes)
+
+        def Allgatherv(self, sendbuf: Any, recvbuf: Any) -> None:  # noqa: N802
+            super().Allgatherv(sendbuf, recvbuf)
+            self._count("sums", recvbuf[0].nbytes)
+
+        def _count(self, kind: str, count: int) -> None:
+            told = self.told.setdefault(kind, [0, 0])
+            told[0], told[1] = told[0] + 1, told[1] + count
+
+    comm = Counted(MPI.COMM_WORLD)
+    comm.told = {}
     with np.load(path) as graph:
         indptr = graph["indptr"].astype(np.int64)
         rows = split_rows(np.diff(indptr), comm.size)
@@ -44,6 +64,7 @@ def solve_ours(path: str, count: int) -> dict[str, Any] | None:
     pairs = lowest_eigenpairs(comm, rows, edges, count)
     comm.Barrier()
     wall_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - cpu_s
+    told = dict(comm.told)
     matrix = NormalisedAdjacency(comm, rows, edges)
     squares = []
     for value, vector in zip(pairs.values, pairs.vectors.T, strict=True):
@@ -55,6 +76,7 @@ def solve_ours(path: str, count: int) -> dict[str, Any] | None:
         "values": pairs.values.tolist(),
         "residual": max(squares) ** 0.5,
         "restarts": pairs.restarts,
+        **told,
     }
     return figures if comm.rank == 0 else None
 

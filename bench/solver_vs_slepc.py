@@ -86,7 +86,7 @@ def slepc_variables() -> dict[str, str]:
     return {"SLEPC_DIR": str(slepc[-1]), "PETSC_DIR": str(petsc[-1])}
 
 
-def solve(side: str, ranks: int, graph: Path) -> dict[str, Any]:
+def solve(side: str, ranks: int, graph: Path, first_core: int = 0) -> dict[str, Any]:
     """Solve on some ranks, each on a core of its own where there are enough; return the figures."""
     root_allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     environment = os.environ | ONE_THREAD | root_allowed
@@ -97,7 +97,8 @@ def solve(side: str, ranks: int, graph: Path) -> dict[str, Any]:
         environment.pop("PYTHONPATH", None)
         environment |= slepc_variables()
         mpirun, python = "/usr/bin/mpirun", DEBIAN_PYTHON
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:ranks]))
+    allowed = sorted(os.sched_getaffinity(0))[first_core : first_core + ranks]
+    cores = ",".join(map(str, allowed))
     words = ["taskset", "-c", cores, mpirun, "-n", str(ranks), "--oversubscribe"]
     words += ["--bind-to", "none", python, str(ROOT / "bench" / "solver.py")]
     done = subprocess.run(

@@ -161,7 +161,7 @@ def test_neighbours_are_the_nearest_outside_the_patch(size: Any, wanted: Any, se
 
 
 def test_coordinates_of_equal_compositions_are_equal() -> None:
-    points = coordinates(COMM, np.zeros((5, 136), np.float32))
+    points = coordinates(COMM, Rows((0, 5)), np.zeros((5, 136), np.float32))
     assert np.all(points == 0)
 
 

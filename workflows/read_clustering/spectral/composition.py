@@ -37,18 +37,18 @@ def compositions(
     smooth = _smoothed(comm, rows, overlaps, tetra.astype(np.float64))
     roots = np.sqrt(smooth / np.maximum(smooth.sum(axis=1, keepdims=True), 1.0))
     ones = np.ones((1, len(roots)))
-    mean = ordered_sum(comm, block_products(ones, roots.T)) / max(rows.total, 1)
+    mean = ordered_sum(comm, rows, block_products(ones, roots.T)) / max(rows.total, 1)
     return (roots - mean).astype(np.float32)
 
 
-def coordinates(comm: MPI.Comm, composition: NDArray[np.float32]) -> Floats:
+def coordinates(comm: MPI.Comm, rows: Rows, composition: NDArray[np.float32]) -> Floats:
     """Return this rank's fragments as points whose distances compare composition: [rows, 10].
 
     The first ten principal components hold what is more than noise. Each is divided by the fourth
     root of its variance: halfway between leaving the first to decide alone and making all equal.
     """
     columns = composition.T.astype(np.float64)
-    values, axes = np.linalg.eigh(ordered_sum(comm, block_products(columns, columns)))
+    values, axes = np.linalg.eigh(ordered_sum(comm, rows, block_products(columns, columns)))
     values, axes = values[::-1][:DIMENSIONS], axes[:, ::-1][:, :DIMENSIONS]
     shown = values > NO_VARIANCE * max(values[0], NO_VARIANCE)
     scale = np.where(shown, np.maximum(values, NO_VARIANCE) ** -0.25, 0.0)

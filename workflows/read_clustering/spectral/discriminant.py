@@ -30,12 +30,12 @@ def refined_labels(
     if clusters == 1:
         return labels
     points = composition.astype(np.float64)
-    moments = ordered_sum(comm, block_products(points.T, points.T))
+    moments = ordered_sum(comm, rows, block_products(points.T, points.T))
     first, last = rows.span(comm.rank)
     for _ in range(ROUNDS):
         sizes = np.bincount(labels, minlength=clusters)
         members = np.equal.outer(np.arange(clusters), labels[first:last]).astype(np.float64)
-        sums = ordered_sum(comm, block_products(members, points.T))
+        sums = ordered_sum(comm, rows, block_products(members, points.T))
         scores = _discriminants(moments, sums, sizes)
         chosen = (points @ scores[:, :-1].T + scores[:, -1]).argmax(axis=1)
         labels = gather_rows(comm, chosen.astype(np.int64))

@@ -64,7 +64,7 @@ class NormalisedAdjacency:
         strengths = edges.strengths(first, last)
         self._roots = np.sqrt(strengths)
         self._weights = Operator(comm, rows, edges)
-        self.known = self._roots / np.sqrt(ordered_sum(comm, _blocks(self._roots)))[0, 0]
+        self.known = self._roots / np.sqrt(ordered_sum(comm, rows, _blocks(self._roots)))[0, 0]
 
     def times(self, vector: Floats) -> Floats:
         """Return this rank's rows of S times a vector, of which it gives its rows."""
@@ -131,8 +131,8 @@ def scatter_state(comm: MPI.Comm, rows: Rows, state: State) -> State:
 def _first_state(comm: MPI.Comm, rows: Rows, matrix: NormalisedAdjacency) -> State:
     start = _random_vector(comm, rows, 0)
     basis = matrix.known[None, :]
-    start, _ = _orthogonalised(comm, basis, start, 0)
-    return State(np.concatenate((basis, start[None, :] / _norm(comm, start))), np.zeros(0), 0)
+    start, _ = _orthogonalised(comm, rows, basis, start, 0)
+    return State(np.concatenate((basis, start[None, :] / _norm(comm, rows, start))), np.zeros(0), 0)
 
 
 def _rotate(basis: Floats, vectors: Floats) -> None:
@@ -160,16 +160,16 @@ def _extend(
         product = matrix.times(basis[step + 1])
         # Right after a restart all vectors couple with the new one, later the last two do.
         coupled = 0 if step == kept else step
-        product, along = _orthogonalised(comm, basis[: step + 2], product, coupled)
+        product, along = _orthogonalised(comm, rows, basis[: step + 2], product, coupled)
         projected[: step + 1, step] = projected[step, : step + 1] = along[1:]
-        residue = _norm(comm, product)
+        residue = _norm(comm, rows, product)
         if residue < BREAKDOWN:
             # The space is invariant: any new direction goes on, without a link to the old ones.
             residue = 0.0
             product, _ = _orthogonalised(
-                comm, basis[: step + 2], _random_vector(comm, rows, step + 1), 0
+                comm, rows, basis[: step + 2], _random_vector(comm, rows, step + 1), 0
             )
-            remaining = _norm(comm, product)
+            remaining = _norm(comm, rows, product)
             product = product if remaining < BREAKDOWN else product / remaining
         else:
             product = product / residue
@@ -178,7 +178,7 @@ def _extend(
 
 
 def _orthogonalised(
-    comm: MPI.Comm, basis: Floats, vector: Floats, coupled: int
+    comm: MPI.Comm, rows: Rows, basis: Floats, vector: Floats, coupled: int
 ) -> tuple[Floats, Floats]:
     """Return the part of the vector that is orthogonal to the basis, and its coefficients.
 
@@ -187,14 +187,14 @@ def _orthogonalised(
     """
     along = np.zeros(len(basis))
     for first in (coupled, 0):
-        part = ordered_sum(comm, block_products(basis[first:], vector[None, :]))[:, 0]
+        part = ordered_sum(comm, rows, block_products(basis[first:], vector[None, :]))[:, 0]
         vector = vector - part @ basis[first:]
         along[first:] += part
     return vector, along
 
 
-def _norm(comm: MPI.Comm, vector: Floats) -> float:
-    return float(np.sqrt(ordered_sum(comm, _blocks(vector))[0, 0]))
+def _norm(comm: MPI.Comm, rows: Rows, vector: Floats) -> float:
+    return float(np.sqrt(ordered_sum(comm, rows, _blocks(vector))[0, 0]))
 
 
 def _blocks(vector: Floats) -> Floats:

@@ -38,6 +38,10 @@ class Rows:
         """Return a rank's first row and the one after its last."""
         return self.bounds[rank], self.bounds[rank + 1]
 
+    def blocks(self) -> Ints:
+        """Return how many blocks each rank owns."""
+        return -(-np.diff(self.bounds) // BLOCK_ROWS)
+
     def owners(self, rows: Ints) -> Ints:
         """Return the rank of each row."""
         return np.searchsorted(np.array(self.bounds[1:]), rows, side="right").astype(np.int64)
@@ -102,9 +106,13 @@ def place_rows(comm: MPI.Comm, rows: Rows, position: Ints, column: NDArray[Any])
     return placed[np.argsort(position)]
 
 
-def gather_rows(comm: MPI.Comm, local: NDArray[Any]) -> NDArray[Any]:
-    """Return every rank's rows, in rank order, on every rank."""
-    counts = np.array(comm.allgather(len(local)))
+def gather_rows(comm: MPI.Comm, local: NDArray[Any], counts: Ints | None = None) -> NDArray[Any]:
+    """Return every rank's rows, in rank order, on every rank.
+
+    `counts` says how many rows each rank has, where that is known without asking.
+    """
+    if counts is None:
+        counts = np.array(comm.allgather(len(local)))
     whole = np.empty((int(counts.sum()), *local.shape[1:]), local.dtype)
     width = int(np.prod(local.shape[1:], dtype=np.int64))
     kind = from_numpy_dtype(local.dtype).Create_contiguous(width).Commit()
@@ -129,9 +137,9 @@ def block_products(left: Floats, right: Floats) -> Floats:
     return np.concatenate((products, (left[:, whole:] @ right[:, whole:].T)[None]))
 
 
-def ordered_sum(comm: MPI.Comm, blocks: Floats) -> Floats:
-    """Return the sum over all ranks' blocks, added in row order whatever the number of ranks."""
-    return np.asarray(gather_rows(comm, blocks).sum(axis=0), np.float64)
+def ordered_sum(comm: MPI.Comm, rows: Rows, blocks: Floats) -> Floats:
+    """Return the sum over the blocks of all rows, in their order however they are shared out."""
+    return np.asarray(gather_rows(comm, blocks, rows.blocks()).sum(axis=0), np.float64)
 
 
 def stop_all_ranks_on_error() -> None:

@@ -209,7 +209,7 @@ def _build_graphs(comm: MPI.Comm, fragments: Fragments, parameters: Parameters) 
     composition = compositions(comm, pool_rows, within(pieces, patch), tetra)
     log.info("%d fragments in pieces", len(pool))
     near = neighbour_edges(
-        comm, pool_rows, coordinates(comm, composition), patch, parameters.neighbours
+        comm, pool_rows, coordinates(comm, pool_rows, composition), patch, parameters.neighbours
     )
     log.info("neighbours found")
     return Graphs(
