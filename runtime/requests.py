@@ -98,6 +98,9 @@ class Aws:
                         max_pool_connections=32,
                         connect_timeout=5,
                         read_timeout=70,
+                        # Bodies carry a checksum. Over TLS boto3 signs no hash of them; on the
+                        # local stack, over loopback, hashing took more than sending.
+                        s3={"payload_signing_enabled": False},
                     ),
                 )
             return self._clients[service]

@@ -22,6 +22,8 @@ from botocore.exceptions import (
 
 from control.stack import Stack
 from placement.errors import UserError
+from reporting.comparing.comparison_file import comparison_csv
+from reporting.comparing.from_report import outcome_of_report
 from reporting.live import follow
 from reporting.terminal import placement_table
 from runtime.keys import RunKeys, StepKeys
@@ -33,6 +35,7 @@ from trivium.reports import read_report
 from trivium.target import StackName, Target
 from trivium.upload import upload
 from trivium.watching import Watch
+from trivium.writing import check_outputs, write_text
 
 # How services say that somebody may not do this; an answer to HEAD has no words but the status.
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
@@ -180,12 +183,16 @@ def report(
     name: str,
     stack: StackName = None,
     html: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every line of the account here.")] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """Print a run's report."""
+    check_outputs({"--html": html, "--csv": csv})
     target = Target.choose(stack)
-    read_report(target.stack, name)
+    found, _ = read_report(target.stack, name)
+    if csv is not None:
+        write_text(csv, comparison_csv([outcome_of_report(found)]))
     if html is not None:
         target.stack.store.download(RunKeys(name).report_html, html)
         say(f"wrote {html}")
