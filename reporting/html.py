@@ -10,7 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reporting.beside import beside, cluster_rows
 from reporting.calibrated import estimate_errors
-from reporting.report import Amount, Item, Report, Step
+from reporting.comparing import waterfall
+from reporting.comparing.from_report import outcome_of_report
+from reporting.comparing.front import Plot, Point, judged, plot
+from reporting.report import Amount, Item, OtherPlan, Report, Step
 from reporting.text import (
     book_texts,
     change_text,
@@ -98,6 +101,8 @@ def render(report: Report) -> str:
             pairs=_pairs(report),
             errors=estimate_errors(report),
             comparisons=comparisons(report),
+            bars=waterfall.of_outcome(outcome_of_report(report)),
+            plot=_plot(report),
             retried=[step for step in report.steps if _has_a_story(step)],
             max_open_rejected=MAX_OPEN_REJECTED,
             machine=machine_text(report),
@@ -105,6 +110,20 @@ def render(report: Report) -> str:
             score=score_text(report),
         )
     )
+
+
+def _plot(report: Report) -> Plot | None:
+    """Return this plan's estimate among the others', by what each placement costs itself."""
+    usd = chosen_by_usd(report)
+    if report.estimate is None or usd is None:
+        return None
+    own = Point(f"{report.policy} (this plan)", report.estimate.seconds, usd, "chosen")
+    others = [
+        Point(other.policy, other.seconds, other.usd - other.up_anyway_usd)
+        for other in report.alternatives
+        if isinstance(other, OtherPlan)
+    ]
+    return plot(judged([own, *others]), run_decimals(report))
 
 
 def environment() -> Environment:

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Literal
 
 from reporting.change import amount_text, compared, faster, than
-from reporting.text import seconds_text
+from reporting.comparing.rows import letter
+from reporting.text import seconds_text, usd_text
 
 type Role = Literal["chosen", "front", "rejected"]
 
@@ -85,6 +86,35 @@ def _trade_text(point: Point, chosen: Point) -> str:
         return "comes to the same"
     cost = than(float(point.usd), float(chosen.usd), "cheaper", "dearer")
     return compared(cost, faster(point.seconds, chosen.seconds), "the chosen one")
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Points with their letters and spots, the ends of both axes, and words for the marks drawn."""
+
+    points: tuple[tuple[Point, str, Spot], ...]
+    least_s: str
+    most_s: str
+    least_usd: str
+    most_usd: str
+    roles: dict[Role, str]
+
+
+def plot(points: Sequence[Point], decimals: int) -> Plot | None:
+    """Return what is drawn of the points; of less than two, nothing."""
+    if len(points) < 2:  # noqa: PLR2004  (one point shows no choice)
+        return None
+    times, costs = [point.seconds for point in points], [point.usd for point in points]
+    drawn = {point.role for point in points}
+    letters = [letter(at) for at in range(len(points))]
+    return Plot(
+        tuple(zip(points, letters, spots(points), strict=True)),
+        seconds_text(min(times)),
+        seconds_text(max(times)),
+        usd_text(min(costs), decimals),
+        usd_text(max(costs), decimals),
+        {role: words for role, words in ROLES.items() if role in drawn},
+    )
 
 
 def spots(points: Sequence[Point]) -> tuple[Spot, ...]:

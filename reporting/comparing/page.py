@@ -9,7 +9,7 @@ from decimal import Decimal
 from reporting.change import against_text, share_text
 from reporting.comparing import waterfall
 from reporting.comparing.difference import Difference, difference, side_by_side
-from reporting.comparing.front import ROLES, Point, Role, judged, spots
+from reporting.comparing.front import Point, judged, plot
 from reporting.comparing.outcome import Alternative, Expected, Outcome, usd_by_step
 from reporting.comparing.picture import (
     ROW_HEIGHT,
@@ -132,10 +132,8 @@ def _render(
             changes=_changes(changes) if sort == "compare" else [],
             steps=_step_rows(base, changes, decimals),
             kinds=kind_rows(outcomes),
-            points=list(zip(points, _letters(points), spots(points), strict=True)),
-            axes=_axes(points, decimals),
+            plot=plot(points, decimals),
             point_note=note,
-            roles=_roles(points),
             errors=_errors(outcomes, decimals),
             choices=[
                 (letter(at), _label(each), found)
@@ -159,16 +157,6 @@ def _brief(quantity: Decimal) -> Decimal:
     """Round a quantity to three decimals, or four digits where it is below one."""
     places = 3 if quantity >= 1 or not quantity else 3 - quantity.adjusted()
     return round(quantity, places)
-
-
-def _roles(points: Sequence[Point]) -> dict[Role, str]:
-    """Return the words for the marks that are drawn."""
-    drawn = {point.role for point in points}
-    return {role: words for role, words in ROLES.items() if role in drawn}
-
-
-def _letters(points: Sequence[Point]) -> list[str]:
-    return [letter(at) for at in range(len(points))]
 
 
 def _sides(outcomes: Sequence[Outcome]) -> list[Side]:
@@ -246,19 +234,6 @@ def _rows_of_one(outcome: Outcome, decimals: int) -> list[StepRow]:
     ]
     shared = usd_text(by_step.get(None, Decimal(0)), decimals)
     return [*rows, StepRow("Shared and idle", (), ("",), (shared,))]
-
-
-def _axes(points: Sequence[Point], decimals: int) -> tuple[str, str, str, str] | None:
-    """Return the labels at the ends of both axes: least and most time, least and most cost."""
-    if not points:
-        return None
-    times, costs = [point.seconds for point in points], [point.usd for point in points]
-    return (
-        seconds_text(min(times)),
-        seconds_text(max(times)),
-        usd_text(min(costs), decimals),
-        usd_text(max(costs), decimals),
-    )
 
 
 def _errors(outcomes: Sequence[Outcome], decimals: int) -> list[tuple[str, list[Errors]]]:
