@@ -42,7 +42,7 @@ fuzz-%:
 		-artifact_prefix=out/fuzz/$*- out/fuzz/$* tests/fuzz/corpus/$*
 
 BENCHMARKS := quality_vs_fastp sketch_vs_sourmash frequencies_vs_sklearn solver_vs_slepc
-BENCHMARKS += ten_runs run_vs_script
+BENCHMARKS += ten_runs run_vs_script report_page
 
 bench: setup .tools/peers/ready
 	set -e; for name in $(BENCHMARKS); do $(PYTHON) -m bench.$$name; done

@@ -18,7 +18,10 @@ import pytest
 
 from reporting.comparing.front import Point, judged
 from reporting.comparing.page import comparison_page, plan_page
+from reporting.html import render
+from reporting.report import parse_report
 from tests.unit.test_comparing_output import dearer, planned, run
+from tests.unit.test_reporting_output import sample
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 AXE = resources.files("axe_playwright_python") / "axe.min.js"
@@ -33,6 +36,7 @@ def pages() -> dict[str, str]:
         "plan": plan_page(planned(), "It is so.", points),
         "comparison": comparison_page([planned(), dearer()]),
         "run": comparison_page([planned(), dearer(), run()]),
+        "report": render(parse_report(sample())),
     }
 
 
