@@ -27,6 +27,7 @@ STEPS = ("pieces", "words", "sizes", "summary")
 TEXT = b"one two\nthree\n"
 NO_TEXT = b"\xff\xfe is not UTF-8\n"
 LOOK_EVERY_S = 0.2
+POWER_TRIES = 4
 ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 
 type Stop = Callable[[], bool]
@@ -272,7 +273,14 @@ def _batch_again(stage: Stage, _: Stop) -> Outcome:
 
 
 def _head_power(stage: Stage, _: Stop) -> Outcome:
-    """Have the head of a cluster stopped because it is idle, and started for a message."""
+    """Have the heads of both clusters stopped because they are idle, and started for a message."""
+    done = [_stopped_and_started(stage, *one) for one in (("ray", "Ray"), ("hpc", "Hpc"))]
+    words = " ".join(one.words for one in done)
+    failed = any(one.status == "failed" for one in done)
+    return Outcome("failed" if failed else "succeeded", words=words)
+
+
+def _stopped_and_started(stage: Stage, platform: str, queue: str) -> Outcome:
     ec2, sqs = (stage.stack.root.client(name) for name in ("ec2", "sqs"))
     tag = {"Key": "trivium:stack", "Value": STACK_NAME}
     made = ec2.run_instances(
@@ -282,23 +290,32 @@ def _head_power(stage: Stage, _: Stop) -> Outcome:
         TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}],
     )
     head = made["Instances"][0]["InstanceId"]
-    queue = stage.stack.outputs["RayQueueUrl"]
+    url = stage.stack.outputs[f"{queue}QueueUrl"]
     try:
-        # The agent says every ten seconds that its head, this machine, is always on.
-        stage.ledger.set("cluster", "ray", {"head_instance": head})
-        alarm = {"alarmData": {"alarmName": f"{STACK_NAME}-ray-idle"}}
-        stopped = stage.invoke("Power", alarm)
+        idle = {"alarmData": {"alarmName": f"{STACK_NAME}-{platform}-idle"}}
+        stopped = _power(stage, platform, head, idle, "stop")
         # The agent takes the message for no job, and leaves it in the queue.
-        sqs.send_message(QueueUrl=queue, MessageBody="{}")
-        stage.ledger.set("cluster", "ray", {"head_instance": head})
-        started = stage.invoke("Power", {"source": "aws.ec2"})
+        sqs.send_message(QueueUrl=url, MessageBody="{}")
+        started = _power(stage, platform, head, {"source": "aws.ec2"}, "start")
     finally:
-        sqs.purge_queue(QueueUrl=queue)
-        stage.ledger.set("cluster", "ray", {"head_instance": None, "head_off_s": 0})
+        sqs.purge_queue(QueueUrl=url)
+        stage.ledger.set("cluster", platform, {"head_instance": None, "head_off_s": 0})
         ec2.terminate_instances(InstanceIds=[head])
-    words = f"{stopped.words} {started.words}"
-    done = '"stop"' in stopped.words and '"start"' in started.words
-    return Outcome("succeeded" if done else "failed", words=words)
+    failed = stopped.status == "failed" or started.status == "failed"
+    return Outcome("failed" if failed else "succeeded", words=f"{stopped.words} {started.words}")
+
+
+def _power(stage: Stage, platform: str, head: str, event: Mapping[str, Any], order: str) -> Outcome:
+    """Tell Power of an event until it has given its order, or failed.
+
+    The agent says every ten seconds that its head, this machine, is always on.
+    """
+    for _ in range(POWER_TRIES):
+        stage.ledger.set("cluster", platform, {"head_instance": head})
+        answer = stage.invoke("Power", dict(event))
+        if answer.status == "failed" or f'"{order}"' in answer.words:
+            return answer
+    return Outcome("failed", words=answer.words)
 
 
 def _agent_starts(*names: str) -> Callable[[Stage, Stop], Outcome]:

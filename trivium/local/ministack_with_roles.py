@@ -13,6 +13,8 @@ for:
 * Who may not list a bucket is refused, and not told that an object is not there
   (docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, "Permissions").
 * A function that fails in a task which waits for a token fails that task. MiniStack waits for ever.
+* A right may hang on the tags of an EC2 instance (docs.aws.amazon.com/service-authorization/latest/
+  reference/list_amazonec2.html, `aws:ResourceTag`). MiniStack does not look them up.
 * A request on loopback counts as encrypted, unless its X-Forwarded-Proto says otherwise: there is
   no wire to listen on, and the bucket refuses what came unencrypted.
 
@@ -27,13 +29,13 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ministack import app as gateway
 from ministack.core import iam_actions, iam_evaluator, responses
-from ministack.services import eventbridge, s3, sqs, stepfunctions
+from ministack.services import ec2, eventbridge, s3, sqs, stepfunctions, tagging
 
 # The state machine, and the token, of the task that this thread works on.
 _machine: contextvars.ContextVar[str] = contextvars.ContextVar("machine")
@@ -61,6 +63,7 @@ def main() -> None:
         setattr(stepfunctions, name, guarded)
     send = "arn:aws:states:::sqs:sendMessage"
     stepfunctions._SERVICE_DISPATCH[send] = _guarded_send(stepfunctions._SERVICE_DISPATCH[send])
+    tagging._RESOURCE_TAG_COLLECTORS["ec2"] = _instance_tags
     eventbridge._invoke_target = _guarded_target(eventbridge._invoke_target)
     gateway.app = _encrypted(gateway.app)
     gateway.main()
@@ -225,6 +228,13 @@ def _naming_tokens(extract: Callable[..., str]) -> Callable[..., str]:
         return extract(service, *request)
 
     return naming_tokens
+
+
+def _instance_tags() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    region, account = responses.get_region(), responses.get_account_id()
+    for instance in ec2._instances:
+        arn = f"arn:aws:ec2:{region}:{account}:instance/{instance}"
+        yield arn, ec2._tags.get(instance, [])
 
 
 def _missing_objects(checks: Callable[..., Any]) -> Callable[..., Any]:
