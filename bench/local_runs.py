@@ -20,7 +20,7 @@ from trivium.local import stack as local
 from trivium.local.processes import MARK
 from trivium.target import Target
 
-SAMPLE_EVERY_S = 0.5
+SAMPLE_EVERY_S = 1.0
 PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 # The first that is found in a process's command line says what it does.
 KINDS = (
@@ -65,7 +65,8 @@ class PeakMemory:
     """Watches the processes of the stack: the largest peak of a process of each kind, in MB.
 
     The kernel keeps each process's peak, so one is missed only where the process lives for less
-    than half a second.
+    than a second. Whose a process is is looked up once: whoever measures should take little of the
+    machine that is measured.
     """
 
     def __init__(self) -> None:
@@ -86,15 +87,23 @@ class PeakMemory:
         return {kind: kb / 1024 for kind, kb in sorted(self._peaks.items())}
 
     def _watch(self) -> None:
-        mark = str((local.home() / "processes").resolve())
+        ours: dict[int, bool] = {}
         while not self._stop.wait(SAMPLE_EVERY_S):
-            for process in psutil.process_iter():
-                with contextlib.suppress(psutil.Error, OSError):
-                    if process.environ().get(MARK) != mark:
-                        continue
-                    kind = kind_of(process.cmdline())
-                    peak = peak_kb(Path(f"/proc/{process.pid}/status").read_text())
+            ours = {pid: ours[pid] if pid in ours else _is_ours(pid) for pid in psutil.pids()}
+            for pid in (pid for pid, is_ours in ours.items() if is_ours):
+                with contextlib.suppress(OSError):
+                    proc = Path(f"/proc/{pid}")
+                    kind = kind_of((proc / "cmdline").read_text().split("\0"))
+                    peak = peak_kb((proc / "status").read_text())
                     self._peaks[kind] = max(self._peaks.get(kind, 0), peak or 0)
+
+
+def _is_ours(pid: int) -> bool:
+    """Return whether a process is this stack's."""
+    mark = str((local.home() / "processes").resolve())
+    with contextlib.suppress(psutil.Error, OSError):
+        return psutil.Process(pid).environ().get(MARK) == mark
+    return False
 
 
 @dataclass(frozen=True)

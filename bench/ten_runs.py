@@ -2,7 +2,8 @@
 
     python -m bench.ten_runs [--reads N] [--runs N]
 
-Prints the time of one run alone and of all ten, and the peak memory of a process of each kind. Ten
+Prints the time of one run alone and of all ten, and the peak memory of a process of each kind. A
+run before them starts what is then warm and compiles what a machine compiles once. Ten
 runs share the machine's cores, so "ours" is the time of all, "peer" ten times that of one alone.
 """
 
@@ -51,6 +52,7 @@ def main() -> None:
     given = parser.parse_args()
     files = generated_pair(given.reads)
     with own_stack() as target:
+        all_ended(target, [upload(target, "read-clustering", files, {})])
         begun_s = time.perf_counter()
         alone = upload(target, "read-clustering", files, {})
         all_ended(target, [alone])
