@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -77,7 +78,8 @@ class RayNodes:
     def kill(self, name: str) -> None:
         """End a node as the loss of its machine would."""
         for process in self.processes(name):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         until(lambda: not self.processes(name), f"the end of {name}")
 
     def tasks(self) -> list[str]:

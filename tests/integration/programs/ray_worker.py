@@ -1,6 +1,6 @@
 """A worker node of Ray on loopback: `python -m tests.integration.programs.ray_worker GCS CPUS`.
 
-What `ray start --address=GCS --block` does, which on loopback refuses to be a second node.
+What `ray_tasks.worker_node` does, but that `ray start` takes loopback for one node only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import time
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 
+from ray_tasks.worker_node import HeadWatch
 from tests.integration.support import OBJECT_STORE_BYTES
+
+PATIENCE_S = 5.0
 
 
 def main(address: str, cpus: int) -> int:
-    """Run the node; return 1 when one of its processes has ended."""
+    """Run the node; return 1 when one of its processes has ended, or its head is gone."""
+    watch = HeadWatch.of(address, PATIENCE_S)
     node = Node(
         RayParams(
             gcs_address=address,
@@ -33,7 +37,7 @@ def main(address: str, cpus: int) -> int:
         spawn_reaper=False,
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    while not node.dead_processes():  # type: ignore[no-untyped-call]
+    while not node.dead_processes() and not watch.gone():  # type: ignore[no-untyped-call]
         time.sleep(0.5)
     return 1
 
