@@ -66,7 +66,8 @@ def test_a_node_whose_head_is_lost_ends_though_ray_goes_on(
     ends: list[int] = []
     node = threading.Thread(target=lambda: ends.append(run(words, watch(head, 0.2), EVERY_S)))
     node.start()
-    pid = int(until(lambda: note.exists() and note.read_text(), "the start of what Ray would run"))
+    until(lambda: note.exists() and note.read_text(), "the start of what Ray would run")
+    pid = int(note.read_text())
     assert psutil.pid_exists(pid)
     port = head.getsockname()[1]
     head.close()
