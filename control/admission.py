@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 from aws_lambda_powertools.utilities.idempotency import (
@@ -18,6 +19,7 @@ from control.upload import Upload, read_upload, waits_for_manifest
 from placement.errors import UserError
 from runtime.clock import iso, now_s
 from runtime.keys import run_id, upload_workflow
+from runtime.store import NO_VERSION
 
 # EventBridge delivers an event again for up to 24 hours, and a dead-letter queue keeps it for up
 # to 14 days; a claim outlives both.
@@ -42,15 +44,16 @@ def admit(stack: Stack, event: Mapping[str, Any], context: Any) -> dict[str, Any
     if waits_for_manifest(key):
         return {"verdict": "waiting", "run": None, "reason": None}
     version = detail["object"].get("version-id") or _version(stack, key)
-    run = run_id(_name_for_run(key), bucket, key, version)
+    named = version or NO_VERSION
+    run = run_id(_name_for_run(key), bucket, key, named)
     owner = claim(stack, context)(
-        identity=f"{bucket}\n{key}\n{version}", execution=event["execution"]
+        identity=f"{bucket}\n{key}\n{named}", execution=event["execution"]
     )
     if owner["execution"] != event["execution"]:
         return {"verdict": "duplicate", "run": run, "reason": None}
     try:
-        upload = read_upload(key, lambda: _manifest(stack, key))
-        fields = _run_fields(stack, upload)
+        upload = read_upload(key, lambda: _manifest(stack, key, version))
+        fields = _run_fields(stack, upload, {key: version})
     except UserError as error:
         _record(stack, run, key, event, {"status": "failed", "reason": str(error)})
         return {"verdict": "refused", "run": run, "reason": str(error)}
@@ -79,21 +82,21 @@ def claim(stack: Stack, context: Any) -> Any:
     return first
 
 
-def _version(stack: Stack, key: str) -> str:
+def _version(stack: Stack, key: str) -> str | None:
     try:
-        return stack.store.head(key)[1]
+        return stack.store.head(key).version
     except UserError:
-        return "null"  # deleted meanwhile: refused below, with its sentence, when it is read
+        return None  # deleted meanwhile: refused below, with its sentence, when it is read
 
 
-def _manifest(stack: Stack, key: str) -> bytes:
-    size, _ = stack.store.head(key)
-    if size > MAX_MANIFEST_BYTES:
+def _manifest(stack: Stack, key: str, version: str | None) -> bytes:
+    size_bytes = stack.store.head(key, version).size_bytes
+    if size_bytes > MAX_MANIFEST_BYTES:
         raise UserError(
-            f"{key} has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}. "
+            f"{key} has {size_bytes} bytes; a manifest has at most {MAX_MANIFEST_BYTES}. "
             "Upload a smaller one."
         )
-    return stack.store.get_bytes(key)
+    return stack.store.get_bytes(key, version=version)
 
 
 def _name_for_run(key: str) -> str:
@@ -103,12 +106,18 @@ def _name_for_run(key: str) -> str:
     return workflow if known_form and len(workflow) <= MAX_NAME else "refused"
 
 
-def _run_fields(stack: Stack, upload: Upload) -> dict[str, Any]:
+def _run_fields(stack: Stack, upload: Upload, versions: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return what is recorded of a run; its files in the versions given, else as they are now.
+
+    What is uploaded under the same names later is for other runs.
+    """
     workflow = load_workflow(upload.workflow)
     by_role = workflow.assign(upload.files)
-    inputs = {
-        role: [[key, stack.store.head(key)[0]] for key in keys] for role, keys in by_role.items()
+    heads = {
+        role: [stack.store.head(key, versions.get(key)) for key in keys]
+        for role, keys in by_role.items()
     }
+    inputs = {role: [list(astuple(head)) for head in found] for role, found in heads.items()}
     names = sum(len(key.encode()) for keys in by_role.values() for key in keys)
     if names > MAX_NAMES_BYTES:
         raise UserError(

@@ -39,7 +39,7 @@ class Sample:
 
     def inputs(self, shards: Sequence[Any]) -> list[list[Any]]:
         """Return the inputs of all tasks, one place's after another's."""
-        chosen = spread([int(size) for _, size in shards], self.shards)
+        chosen = spread([int(size) for _, size, *_ in shards], self.shards)
         return [[shards[index]] for index in chosen] * self.places
 
     def shares(self, remaining: Sequence[int], count: int) -> list[list[int]]:
@@ -107,9 +107,9 @@ def _write_tasks(
         starts.append(starts[-1] + len(line.encode()))
     stack.store.put_json(keys.shared, shared)
     stack.store.put_text(keys.tasks, "".join(lines), "application/x-ndjson")
-    whole = sum(int(size) for _, size in shared)
+    whole = sum(int(size) for _, size, *_ in shared)
     return TaskList(
-        tuple(starts), tuple(whole + sum(int(size) for _, size in mine) for mine in inputs)
+        tuple(starts), tuple(whole + sum(int(size) for _, size, *_ in mine) for mine in inputs)
     )
 
 

@@ -49,7 +49,8 @@ def plan_run(stack: Stack, run: str) -> dict[str, Any]:
 def _make_plan(stack: Stack, workflow: Workflow, run_item: dict[str, Any]) -> Plan:
     options = run_item["options"]
     uploads = {
-        role: tuple(int(size) for _, size in files) for role, files in run_item["inputs"].items()
+        role: tuple(int(size) for _, size, *_ in files)
+        for role, files in run_item["inputs"].items()
     }
     situation = situation_of(stack, uploads, _lambda_concurrency())
     if "probe" in options:

@@ -250,7 +250,7 @@ def _step_row(
 
 def _upload_bytes(run_item: Json) -> dict[str, list[int]]:
     inputs = run_item.get("inputs") or {}
-    return {role: [int(size) for _, size in files] for role, files in inputs.items()}
+    return {role: [int(size) for _, size, *_ in files] for role, files in inputs.items()}
 
 
 def _output(stack: Stack, keys: StepKeys) -> Json | None:
@@ -258,7 +258,7 @@ def _output(stack: Stack, keys: StepKeys) -> Json | None:
     found = stack.store.find(keys.output)
     if found is None:
         return None
-    sizes = [int(size) for _, size in found["shards"]]
+    sizes = [int(size) for _, size, *_ in found["shards"]]
     return {"shards": len(sizes), "bytes": sum(sizes)}
 
 

@@ -114,7 +114,7 @@ class Done:
 
     def add_whole(self, entries: Sequence[Any]) -> None:
         """Count the inputs that every task of the call gets whole."""
-        self.whole_bytes += sum(int(size) for _, size in entries)
+        self.whole_bytes += sum(int(size) for _, size, *_ in entries)
         self.whole_files += len(entries)
 
 
@@ -302,7 +302,7 @@ def _run_one(
     with spent.timed("transfer"):
         outputs = put_output(store, output, part.keys.task_output(number))
     spent.bytes_out += sum(stored.size_bytes for stored in outputs)
-    over_bytes = sum(int(size) for _, size in task["inputs"])
+    over_bytes = sum(int(size) for _, size, *_ in task["inputs"])
     spent.done.add_task(over_bytes, spent.compute_s - computed_s, len(outputs))
     shutil.rmtree(folder)
     return {
@@ -336,7 +336,7 @@ def _fetch(
     local_name: Callable[[int, str], str],
 ) -> list[Path]:
     folder.mkdir(parents=True)
-    needed = sum(int(size) for _, size in entries)
+    needed = sum(int(size) for _, size, *_ in entries)
     free = shutil.disk_usage(folder).free
     if needed * DISK_HEADROOM > free:
         raise DoesNotFitError(
@@ -344,8 +344,8 @@ def _fetch(
             "cut the input into smaller shards."
         )
     wanted: list[tuple[StoredObject, Path]] = []
-    for index, (key, size) in enumerate(entries):
-        stored = StoredObject(key, int(size))
+    for index, entry in enumerate(entries):
+        stored = StoredObject(*entry)
         path = folder / local_name(index, safe_name(stored.name))
         path.parent.mkdir(exist_ok=True)
         wanted.append((stored, path))

@@ -19,14 +19,20 @@ ONE_REQUEST_BYTES = 16 * 2**20
 # An answer that breaks off in its body is the caller's to ask for again: boto3 has retried by then.
 BROKEN_OFF = (IncompleteReadError, ResponseStreamingError)
 READ_ATTEMPTS = 5
+MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
+
+
+# The version of an object in a bucket that keeps none.
+NO_VERSION = "null"
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object: where it lies and how large it is."""
+    """One object: where it lies, how large it is, and which version is meant; None: the newest."""
 
     key: str
     size_bytes: int
+    version: str | None = None
 
     @property
     def name(self) -> str:
@@ -56,24 +62,27 @@ class Store:
             Bucket=self.bucket, Key=key, Body=text.encode(), ContentType=content_type
         )
 
-    def get_bytes(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+    def get_bytes(
+        self, key: str, span: tuple[int, int] | None = None, version: str | None = None
+    ) -> bytes:
         """Return an object, or the bytes of it from span[0] up to, not including, span[1].
 
         Raises:
             UserError: there is no such object.
 
         """
-        ranged = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
+        asked = _of_version(version)
+        if span is not None:
+            asked["Range"] = f"bytes={span[0]}-{span[1] - 1}"
         for attempt in range(1, READ_ATTEMPTS + 1):
             try:
-                return bytes(
-                    self._s3.get_object(Bucket=self.bucket, Key=key, **ranged)["Body"].read()
-                )
+                answer = self._s3.get_object(Bucket=self.bucket, Key=key, **asked)
+                return bytes(answer["Body"].read())
             except BROKEN_OFF:
                 if attempt == READ_ATTEMPTS:
                     raise
             except ClientError as error:
-                if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                if error.response["Error"]["Code"] in MISSING:
                     raise self._missing(key) from error
                 raise
         raise AssertionError("the last attempt returns or raises")
@@ -99,20 +108,23 @@ class Store:
         except UserError:
             return None
 
-    def head(self, key: str) -> tuple[int, str]:
-        """Return an object's size in bytes and its version, "null" in a bucket without versions.
+    def head(self, key: str, version: str | None = None) -> StoredObject:
+        """Return an object as it is now, or a version of it.
 
         Raises:
             UserError: there is no such object.
 
         """
         try:
-            answer = self._s3.head_object(Bucket=self.bucket, Key=key)
+            answer = self._s3.head_object(Bucket=self.bucket, Key=key, **_of_version(version))
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
+            if error.response["Error"]["Code"] in MISSING:
                 raise self._missing(key) from error
             raise
-        return int(answer["ContentLength"]), str(answer.get("VersionId", "null"))
+        found = answer.get("VersionId", NO_VERSION)
+        return StoredObject(
+            key, int(answer["ContentLength"]), None if found == NO_VERSION else str(found)
+        )
 
     def listing(self, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects under a prefix in the order of their keys."""
@@ -123,7 +135,9 @@ class Store:
             for entry in page.get("Contents", []):
                 yield StoredObject(entry["Key"], entry["Size"])
 
-    def download(self, key: str, path: Path, size_bytes: int | None = None) -> None:
+    def download(
+        self, key: str, path: Path, size_bytes: int | None = None, version: str | None = None
+    ) -> None:
         """Bring an object to a local file, all of it or nothing; knowing its size saves requests.
 
         Raises:
@@ -133,16 +147,16 @@ class Store:
         if size_bytes is not None and size_bytes <= ONE_REQUEST_BYTES:
             part = path.with_name(f".{secrets.token_hex(8)}.part")  # `path`'s name may be too long
             try:
-                part.write_bytes(self.get_bytes(key))
+                part.write_bytes(self.get_bytes(key, version=version))
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
             return
         # The transfer manager writes beside the file, and renames.
         try:
-            self._s3.download_file(self.bucket, key, str(path))
+            self._s3.download_file(self.bucket, key, str(path), ExtraArgs=_of_version(version))
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
+            if error.response["Error"]["Code"] in MISSING:
                 raise self._missing(key) from error
             raise
 
@@ -153,8 +167,13 @@ class Store:
             UserError: one is missing.
 
         """
+
+        def bring(one: tuple[StoredObject, Path]) -> None:
+            stored, path = one
+            self.download(stored.key, path, stored.size_bytes, stored.version)
+
         with ThreadPoolExecutor(min(PARALLEL_REQUESTS, max(1, len(wanted)))) as pool:
-            list(pool.map(lambda one: self.download(one[0].key, one[1], one[0].size_bytes), wanted))
+            list(pool.map(bring, wanted))
 
     def upload(self, path: Path, key: str) -> StoredObject:
         """Put a local file under a key; readers see all of it or nothing."""
@@ -172,3 +191,7 @@ class Store:
 
     def _missing(self, key: str) -> UserError:
         return UserError(f"There is no object s3://{self.bucket}/{key}; upload it and start again.")
+
+
+def _of_version(version: str | None) -> dict[str, str]:
+    return {} if version is None else {"VersionId": version}

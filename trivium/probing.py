@@ -138,9 +138,10 @@ def _whole(stack: Stack, item: dict[str, Any], shards: int) -> dict[str, float]:
     """Return by step how many times what was probed there is in all."""
     workflow = workflow_of(item)
     sizes = {
-        f"upload.{role}": [int(size) for _, size in files] for role, files in item["inputs"].items()
+        f"upload.{role}": [int(size) for _, size, *_ in files]
+        for role, files in item["inputs"].items()
     }
     for step in workflow.steps:
         output = stack.store.find(StepKeys(item["run"], step.name).output) or {"shards": []}
-        sizes[step.name] = [int(size) for _, size in output["shards"]]
+        sizes[step.name] = [int(size) for _, size, *_ in output["shards"]]
     return whole_per_sample(workflow, sizes, shards)

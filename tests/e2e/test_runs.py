@@ -81,6 +81,22 @@ def test_a_text_under_an_odd_key_comes_out_counted(target: Target) -> None:
     assert report_of(target, run)["score"] is None
 
 
+def test_a_file_that_is_written_over_goes_on_as_it_was(target: Target) -> None:
+    key, text = "raw/word-count/overwritten.txt", "as it was\n" * 5000
+    run = put(target, key, text.encode())
+    deadline = time.monotonic() + 60
+    while target.stack.ledger.get(f"run#{run}", "run") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    later = put(target, key, b"as it is now\n")
+    assert wait_for_end(target, run)["status"] == "succeeded"
+    counts = json.loads(only_output(target, run, "summary"))["counts"]
+    assert counts == dict(Counter(text.split()))
+    assert wait_for_end(target, later)["status"] == "succeeded"
+    counts = json.loads(only_output(target, later, "summary"))["counts"]
+    assert counts == {"as": 1, "it": 1, "is": 1, "now": 1}
+
+
 def test_an_event_delivered_again_runs_nothing_again(target: Target, root: Aws) -> None:
     key = "raw/word-count/twice.txt"
     run = put(target, key, b"once\n")

@@ -58,7 +58,7 @@ def test_a_single_file_becomes_a_run_whatever_its_name(stack: Stack, name: str) 
     expected = run_id("word-count", stack.store.bucket, key, version)
     assert answer == {"verdict": "admitted", "run": expected, "reason": None}
     item = run_item(stack, answer)
-    assert item["inputs"] == {"texts": [[key, 4]]}
+    assert item["inputs"] == {"texts": [[key, 4, version]]}
     assert (item["status"], item["workflow"], item["upload"]) == ("running", "word-count", key)
     assert item["execution"] == EXECUTION
 
@@ -87,29 +87,53 @@ def test_an_event_without_a_version_is_looked_up(stack: Stack) -> None:
     assert answer["run"] == run_id("word-count", stack.store.bucket, key, version)
 
 
+def test_a_run_is_of_the_version_that_its_event_tells_of(stack: Stack) -> None:
+    key = "raw/word-count/a.txt"
+    first, second = put(stack, key, "one"), put(stack, key, "three")
+    answers = [
+        admit(stack, event_of(stack, key, version, f"{EXECUTION}-{version}"), Context())
+        for version in (first, second)
+    ]
+    assert [run_item(stack, answer)["inputs"] for answer in answers] == [
+        {"texts": [[key, 3, first]]},
+        {"texts": [[key, 5, second]]},
+    ]
+
+
+def test_a_manifest_is_read_in_the_version_that_its_event_tells_of(stack: Stack) -> None:
+    key = "raw/word-count/s/manifest.json"
+    put(stack, "raw/word-count/s/a.txt")
+    first = put(stack, key, '{"files": ["a.txt"], "policy": "all-lambda"}')
+    put(stack, key, "written over")
+    answer = admit(stack, event_of(stack, key, first), Context())
+    assert run_item(stack, answer)["options"]["policy"] == "all-lambda"
+
+
 def test_a_manifest_starts_its_files_together(stack: Stack) -> None:
+    two, one = (put(stack, f"raw/word-count/s/{name}") for name in ("b 2.txt", "a+1.txt"))
     for name in ("b 2.txt", "a+1.txt"):
-        assert admitted(stack, f"raw/word-count/s/{name}")["verdict"] == "waiting"
+        event = event_of(stack, f"raw/word-count/s/{name}")
+        assert admit(stack, event, Context())["verdict"] == "waiting"
     assert stack.ledger.query("runs") == []
     manifest = {"files": ["b 2.txt", "a+1.txt"], "policy": "all-lambda", "deadline_s": 90.5}
     answer = admitted(stack, "raw/word-count/s/manifest.json", json.dumps(manifest))
     assert answer["verdict"] == "admitted"
     item = run_item(stack, answer)
     assert item["inputs"] == {
-        "texts": [["raw/word-count/s/a+1.txt", 4], ["raw/word-count/s/b 2.txt", 4]]
+        "texts": [["raw/word-count/s/a+1.txt", 4, one], ["raw/word-count/s/b 2.txt", 4, two]]
     }
     assert item["options"] == {"policy": "all-lambda", "deadline_s": 90.5, "place": {}}
 
 
 def test_a_sample_sheet_starts_its_files_together(stack: Stack) -> None:
-    for name in ("x_1.fastq.gz", "x_2.fastq.gz", "x.truth.tsv"):
-        put(stack, f"raw/read-clustering/s/{name}")
+    folder = "raw/read-clustering/s"
+    names = ("x_1.fastq.gz", "x_2.fastq.gz", "x.truth.tsv")
+    first, second, truth = (put(stack, f"{folder}/{name}") for name in names)
     sheet = "sample,fastq_1,fastq_2,file\nx,x_1.fastq.gz,x_2.fastq.gz,x.truth.tsv\n"
     answer = admitted(stack, "raw/read-clustering/s/samplesheet.csv", sheet)
-    folder = "raw/read-clustering/s"
     assert run_item(stack, answer)["inputs"] == {
-        "reads": [[f"{folder}/x_1.fastq.gz", 4], [f"{folder}/x_2.fastq.gz", 4]],
-        "truth": [[f"{folder}/x.truth.tsv", 4]],
+        "reads": [[f"{folder}/x_1.fastq.gz", 4, first], [f"{folder}/x_2.fastq.gz", 4, second]],
+        "truth": [[f"{folder}/x.truth.tsv", 4, truth]],
     }
 
 

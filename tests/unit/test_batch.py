@@ -412,6 +412,15 @@ def test_files_of_one_name_do_not_replace_each_other(stack: Stack, tmp_path: Pat
     assert {path.name for path in apart} == {"x.txt"}
 
 
+def test_an_input_comes_in_the_version_that_is_named(stack: Stack, tmp_path: Path) -> None:
+    stack.store.put_text("x.txt", "a", "text/plain")
+    version = stack.store.head("x.txt").version
+    stack.store.put_text("x.txt", "b", "text/plain")
+    entries = [["x.txt", 1, version], ["x.txt", 1, None], ["x.txt", 1]]
+    found = fetch(stack.store, entries, tmp_path / "in", Spent())
+    assert [path.read_text() for path in found] == ["a", "b", "b"]
+
+
 def test_time_is_split_into_transfer_and_compute(clock: FakeClock) -> None:
     spent = Spent()
     begun = clock.at_s

@@ -143,7 +143,7 @@ def test_hard_keys_go_in_and_come_out(stack: Stack, key: str, tmp_path: Path) ->
     assert stack.store.upload(source, key) == StoredObject(key, 7)
     stack.store.download(key, target)
     assert target.read_bytes() == b"content"
-    assert stack.store.head(key)[0] == 7
+    assert stack.store.head(key).size_bytes == 7
     assert list(stack.store.listing("raw/")) == [StoredObject(key, 7)]
     assert StoredObject(key, 7).name == key.split("/")[2]
 
@@ -210,10 +210,34 @@ def test_a_missing_object_is_named_in_one_sentence(stack: Stack, tmp_path: Path)
 
 def test_a_versioned_object_has_its_version_and_size(stack: Stack) -> None:
     stack.store.put_text("k", "one", "text/plain")
-    size, first = stack.store.head("k")
+    first = stack.store.head("k")
     stack.store.put_text("k", "three", "text/plain")
-    assert (size, stack.store.head("k")[0]) == (3, 5)
-    assert first != stack.store.head("k")[1]
+    second = stack.store.head("k")
+    assert (first.size_bytes, second.size_bytes) == (3, 5)
+    assert stack.store.head("k", first.version) == first != second
+
+
+@pytest.mark.parametrize("size_bytes", [3, None], ids=["in one request", "by the transfer manager"])
+def test_the_version_that_is_asked_for_comes_whatever_came_later(
+    stack: Stack, tmp_path: Path, size_bytes: int | None
+) -> None:
+    stack.store.put_text("k", "one", "text/plain")
+    version = stack.store.head("k").version
+    stack.store.put_text("k", "three", "text/plain")
+    stack.aws.client("s3").delete_object(Bucket=stack.store.bucket, Key="k")
+    assert stack.store.get_bytes("k", version=version) == b"one"
+    stack.store.download("k", tmp_path / "k", size_bytes, version)
+    assert (tmp_path / "k").read_text() == "one"
+
+
+def test_a_version_that_is_not_there_is_a_missing_object(stack: Stack, tmp_path: Path) -> None:
+    stack.store.put_text("k", "one", "text/plain")
+    for read in (
+        lambda: stack.store.get_bytes("k", version="none-such"),
+        lambda: stack.store.download("k", tmp_path / "k", None, "none-such"),
+    ):
+        with pytest.raises(UserError, match=f"s3://{stack.store.bucket}/k; upload"):
+            read()
 
 
 def test_many_objects_come_in_the_order_of_their_keys(stack: Stack) -> None:
