@@ -33,7 +33,7 @@ WIDE_STRETCHES = (2.0, 4.0, 16.0, 64.0)
 LARGE_STRETCHES = (3.0,)
 # Policies to begin with where least time is wanted, for graphs of so many tasks: they try hundreds
 # of clusters.
-SOONEST, SOONEST_TASKS = ("heft", "static-ec2"), 600
+SOONEST, SOONEST_TASKS = ("heft", "static-ec2"), 1200
 BEGINNINGS = 6  # schedules that the refinement goes on from, at the most
 # Where many deadlines are tried, the refinement gets this part of its effort for each.
 QUICK = 0.25
@@ -126,6 +126,9 @@ class Planner:
 
     def _ours(self, goal: Goal, seed: int) -> Schedule | Infeasible:
         shortest = self.shortest_makespan_ms
+        soon = goal.deadline_ms is not None and goal.deadline_ms < shortest
+        if self._few and (soon or goal.objective == "time"):
+            shortest = self._soonest_of_all_ms
         if goal.deadline_ms is not None and goal.deadline_ms < shortest:
             # Tasks that were moved in time may end a little sooner than the soonest schedule.
             fastest = self._for_deadline(shortest, seed)
@@ -201,6 +204,13 @@ class Planner:
         if other is not None and other.makespan_ms < soonest.makespan_ms:
             return other
         return soonest
+
+    @cached_property
+    def _soonest_of_all_ms(self) -> int:
+        """The shortest makespan, the other policies' for least time among them."""
+        shortest = self.shortest_makespan_ms
+        others = self._others_soonest(shortest)
+        return min([shortest, *(table.makespan_ms for table in others)])
 
     def _for_deadline(self, deadline_ms: int, seed: int, effort: float = 1.0) -> Schedule:
         """Return the cheapest schedule found; the fastest where none keeps the deadline.
