@@ -14,6 +14,7 @@ from tests.rights.rights import Document, Right, taken
 QUIET_S = 90.0  # how long a job may take until it is denied something
 STILL_S = 15.0  # a job that goes on after a denial without an end for so long stands still
 RESUMED_S = 60.0
+CALM_S = 5.0
 # An answer to HEAD has no body that could name a right.
 HEAD_REFUSED = "calling the HeadObject operation: Forbidden"
 AGENTS = {"ray": "RayAgent", "hpc": "HpcAgent"}
@@ -94,7 +95,7 @@ def try_without(
 ) -> Finding:
     """Take a right away, do the job, give the right back, and say what came of it."""
     words = [f"not authorized to perform: {right.action}"]
-    if right.action in {"s3:GetObject", "s3:ListBucket"}:
+    if right.action in {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}:
         words.append(HEAD_REFUSED)
     access, logs = log(), Logs()
 
@@ -124,6 +125,8 @@ def try_without(
     # Its retries would be denied, too, what the next job is about to be.
     if outcome.status is None and outcome.upload:
         evidence.stop(stage.stack, outcome.upload, outcome.run)
+        if not stands:
+            _wait_for_calm(document, access)
     return Finding(right, job.name, denied(), outcome.status, said, resumed)
 
 
@@ -150,6 +153,17 @@ def _resumed(stage: Stage, outcome: Outcome) -> str | None:
             return str(item["status"])
         time.sleep(LOOK_EVERY_S)
     return None
+
+
+def _wait_for_calm(document: Document, access: AccessLog) -> None:
+    """Wait until the holders ask for nothing: the emulator goes on with tasks that were stopped."""
+    seen, since_s = -1, time.monotonic()
+    deadline_s = since_s + RESUMED_S
+    while time.monotonic() < min(deadline_s, since_s + CALM_S):
+        asked = sum(one.holder in document.holders for one in access.decisions())
+        if asked != seen:
+            seen, since_s = asked, time.monotonic()
+        time.sleep(LOOK_EVERY_S)
 
 
 def _never() -> bool:
