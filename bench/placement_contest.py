@@ -47,11 +47,11 @@ class Contest:
     _plans: dict[tuple[Goal, int], Outcome | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path) -> "Contest":
+    def of(cls, path: Path, *, thorough: bool = False) -> "Contest":
         """Read a trace. Raises UserError: one sentence."""
         prices, book = default_books()
         graph = read_graph(path, book, {})
-        planner = Planner(graph, prices, book)
+        planner = Planner(graph, prices, book, thorough=thorough)
         return cls(graph, prices, book, planner, Baselines(planner.compiled, prices, book))
 
     def ours(self, goal: Goal, seed: int) -> Outcome | None:

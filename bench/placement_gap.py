@@ -1,6 +1,6 @@
 """How far plans can be from the best possible: cost over its lower bound, at several deadlines.
 
-    python -m bench.placement_gap TRACE.json... [--seed N]
+    python -m bench.placement_gap TRACE.json... [--thorough] [--seed N]
 
 Each trace (WfFormat 1.5) is planned for least cost at 1.2, 2 and 4 times the shortest makespan that
 was found for it. The bound holds for every schedule that is as fast as the plan; the gap is what
@@ -35,11 +35,11 @@ class Row:
     planner_s: float
 
 
-def rows_of(path: Path, seed: int) -> list[Row]:
+def rows_of(path: Path, seed: int, *, thorough: bool) -> list[Row]:
     """Plan one trace at every deadline."""
     prices, book = default_books()
     graph = read_graph(path, book, {})
-    planner = Planner(graph, prices, book)
+    planner = Planner(graph, prices, book, thorough=thorough)
     found = []
     for stretch in STRETCHES:
         begun = time.perf_counter()
@@ -66,13 +66,14 @@ def main() -> None:
     """Print a row per trace and deadline, and the median and the largest gap."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("traces", nargs="+", type=Path)
+    parser.add_argument("--thorough", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     header = f"{'trace':<44} {'tasks':>6} {'deadline':>8} {'makespan':>10} {'cost':>9}"
     print(f"{header} {'bound':>9} {'gap':>7} {'seconds':>8}")
     gaps = []
     for path in options.traces:
-        for row in rows_of(path, options.seed):
+        for row in rows_of(path, options.seed, thorough=options.thorough):
             gaps.append(row.gap)
             print(
                 f"{row.trace:<44} {row.tasks:>6} {row.stretch:>7.1f}x {row.makespan_s:>9.1f}s "

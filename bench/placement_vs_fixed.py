@@ -1,7 +1,7 @@
 """What `trivium` saves against fixed clusters, and what the lower bounds leave to be saved at most.
 
-    python -m bench.placement_vs_fixed TRACE_OR_FOLDER... [--points N] [--steps N] [--seed N]
-                                       [--json OUT.json]
+    python -m bench.placement_vs_fixed TRACE_OR_FOLDER... [--points N] [--steps N] [--thorough]
+                                       [--seed N] [--json OUT.json]
 
 The baseline is the whole front of the static-ec2 sweep: one cluster for the whole run, every type
 and number of nodes, the same on-demand prices. Of longer fronts `--points` are taken, spread evenly
@@ -85,10 +85,10 @@ class Row:
         return sum(each.cheapest is None or each.fastest is None for each in self.points)
 
 
-def row_of(path: Path, most: int, steps: int, seed: int) -> Row | None:
+def row_of(path: Path, most: int, steps: int, seed: int, *, thorough: bool) -> Row | None:
     """Compare on one trace; None: no fixed cluster runs it."""
     begun = time.perf_counter()
-    contest = Contest.of(path)
+    contest = Contest.of(path, thorough=thorough)
     if contest.baselines.clusters.misfit_without_lambda or not contest.baselines.front:
         return None
     front = contest.baselines.front
@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("traces", nargs="+", type=Path)
     parser.add_argument("--points", type=int, default=6)
     parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--thorough", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -206,7 +207,7 @@ def main() -> None:
     print(f"{head}  {'time saved':>10} {'at most':>8}")
     rows = []
     for path in traces(options.traces):
-        row = row_of(path, options.points, options.steps, options.seed)
+        row = row_of(path, options.points, options.steps, options.seed, thorough=options.thorough)
         if row is None:
             print(f"{path.stem:<42} no fixed cluster runs it")
             continue

@@ -41,10 +41,11 @@ def plan_json(planned: Planned, planner_s: float) -> dict[str, Any]:
 
 
 def front_json(front: Front, planner_s: float) -> dict[str, Any]:
-    """Return the points of a front; each deadline and the seed lead to the same plan again."""
+    """Return the points of a front; each deadline leads to the same plan again."""
     return {
         "workflow": front.asked.graph.name,
         "seed": front.asked.seed,
+        "thorough": front.asked.thorough,
         "points": [
             {
                 "deadline_s": (plan.goal.deadline_ms or 0) / MS_PER_S,
@@ -84,7 +85,8 @@ def _goal_json(asked: Asked) -> dict[str, Any]:
         limits["deadline_s"] = goal.deadline_ms / MS_PER_S
     if goal.budget_usd is not None:
         limits["budget_usd"] = decimal_text(goal.budget_usd)
-    return {"objective": goal.objective, **limits, "seed": asked.seed}
+    search = {"seed": asked.seed, "thorough": asked.thorough}
+    return {"objective": goal.objective, **limits, **search}
 
 
 def _result_json(plan: GraphPlan) -> dict[str, Any]:

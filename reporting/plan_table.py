@@ -89,6 +89,8 @@ def front_table(front: Front) -> RenderableType:
             f"{(plan.goal.deadline_ms or 0) / MS_PER_S:.3f}",
         )
     again = f"trivium plan FILE --deadline DEADLINE --seed {front.asked.seed}"
+    if front.asked.thorough:
+        again += " --thorough"
     return Group(
         table,
         Text(),

@@ -16,7 +16,7 @@ from reporting.comparing.outcome import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was planned, for which goal, under which books.
+    """What was planned, for which goal, under which books; how thoroughly.
 
     `from_file` names what of the goal nobody asked for and the workflow file states itself:
     "objective", "deadline".
@@ -27,6 +27,7 @@ class Asked:
     seed: int
     books: tuple[BookStamp, ...]
     from_file: tuple[Literal["objective", "deadline"], ...] = ()
+    thorough: bool = False
 
 
 @dataclass(frozen=True, slots=True)

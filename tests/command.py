@@ -25,6 +25,7 @@ PLAN_KEYS = {
     "steps",
     "planner_s",
     "seed",
+    "thorough",
     "books",
     "version",
     "items",

@@ -29,6 +29,10 @@ Upload = Annotated[
     list[str] | None,
     typer.Option(help="ROLE=SIZE, such as reads=2GB: an uploaded file of a workflow file."),
 ]
+Thorough = Annotated[
+    bool,
+    typer.Option("--thorough", help="Search on while plans get cheaper: minutes, not seconds."),
+]
 PlanHtml = Annotated[Path | None, typer.Option("--html", help="Write a page with all of it here.")]
 
 
@@ -47,6 +51,7 @@ def plan(
     html: PlanHtml = None,
     upload: Upload = None,
     *,
+    thorough: Thorough = False,
     all_steps: Annotated[
         bool, typer.Option("--all-steps", help="Show the candidates of all steps, however many.")
     ] = False,
@@ -55,7 +60,7 @@ def plan(
     """Find the best placement, say how good it can be at most, and why."""
     from trivium import plans  # noqa: PLC0415  (numba: seconds that other commands need not wait)
 
-    wanted = _wanted(objective, deadline, budget, seed)
+    wanted = _wanted(objective, deadline, budget, seed, thorough=thorough)
     plans.check_policies([policy])
     check_outputs({"--schedule": schedule, "--html": html}, [file])
     source = plans.read(file, quantities.uploads(upload or []))
@@ -71,6 +76,7 @@ def pareto(
     html: PlanHtml = None,
     upload: Upload = None,
     *,
+    thorough: Thorough = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what more time saves: plans from the fastest to the cheapest."""
@@ -78,7 +84,7 @@ def pareto(
 
     check_outputs({"--html": html}, [file])
     source = plans.read(file, quantities.uploads(upload or []))
-    raise typer.Exit(plans.pareto(source, seed, html, as_json=as_json))
+    raise typer.Exit(plans.pareto(source, seed, html, thorough=thorough, as_json=as_json))
 
 
 def compare(
@@ -109,11 +115,15 @@ def compare(
     ] = None,
     stack: StackName = None,
     *,
+    thorough: Thorough = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs, plans and policies by time and cost, and say what makes the difference."""
     names = None if policies is None else tuple(_policy_names(policies))
-    wanted, files = _wanted(objective, deadline, budget, seed), Outputs(html, csv)
+    wanted, files = (
+        _wanted(objective, deadline, budget, seed, thorough=thorough),
+        Outputs(html, csv),
+    )
     files.check(what)
     if names is not None:
         from trivium import plans  # noqa: PLC0415  (see above)
@@ -132,11 +142,17 @@ def _policy_names(text: str) -> list[str]:
 
 
 def _wanted(
-    objective: Literal["cost", "time"] | None, deadline: str | None, budget: str | None, seed: int
+    objective: Literal["cost", "time"] | None,
+    deadline: str | None,
+    budget: str | None,
+    seed: int,
+    *,
+    thorough: bool,
 ) -> Wanted:
     return Wanted(
         objective,
         None if deadline is None else quantities.duration_s(deadline, "--deadline"),
         None if budget is None else quantities.money_usd(budget, "--budget"),
         seed,
+        thorough,
     )

@@ -88,11 +88,11 @@ class Source:
         if wanted.deadline_s is None and deadline_s is not None:
             from_file.append("deadline")
         books = (self.prices.stamp, self.book.stamp)
-        return Asked(self.graph, goal, wanted.seed, books, tuple(from_file))
+        return Asked(self.graph, goal, wanted.seed, books, tuple(from_file), wanted.thorough)
 
-    def planner(self) -> Planner:
+    def planner(self, *, thorough: bool) -> Planner:
         """Return a planner for the graph."""
-        return Planner(self.graph, self.prices, self.book)
+        return Planner(self.graph, self.prices, self.book, thorough=thorough)
 
     def outcome(
         self, name: str, policy: str, asked: Asked, schedule: Schedule, steps: Steps = ()
@@ -179,7 +179,7 @@ def plan(
     """Plan, print the plan, and write its files; return the exit code."""
     asked = source.asked(wanted)
     with timed() as clock:
-        planner = source.planner()
+        planner = source.planner(thorough=asked.thorough)
         found = planner.plan(policy, asked.goal, asked.seed)
     if isinstance(found, Infeasible):
         planned = Planned(asked, policy, found)
@@ -229,11 +229,12 @@ def _deadline_label(plan: GraphPlan) -> str:
     return f"deadline {ms_text(plan.goal.deadline_ms or 0)}"
 
 
-def pareto(source: Source, seed: int, html: Path | None, *, as_json: bool) -> int:
+def pareto(source: Source, seed: int, html: Path | None, *, thorough: bool, as_json: bool) -> int:
     """Print the front between time and cost, and write its page; return the exit code."""
     with timed() as clock:
-        plans = front(source.planner(), seed)
-    asked = Asked(source.graph, Goal("cost"), seed, (source.prices.stamp, source.book.stamp))
+        plans = front(source.planner(thorough=thorough), seed)
+    books = (source.prices.stamp, source.book.stamp)
+    asked = Asked(source.graph, Goal("cost"), seed, books, thorough=thorough)
     found = Front(asked, plans)
     _print(front_table(found), front_json(found, clock.seconds), as_json=as_json)
     if html is not None:
@@ -253,7 +254,7 @@ def compare(
 ) -> int:
     """Print what every policy comes to, and write the files; return the exit code."""
     asked = source.asked(wanted)
-    planner = source.planner()
+    planner = source.planner(thorough=asked.thorough)
     with timed() as clock:
         results = _results(planner, asked, policies)
     comparison = Comparison(asked, tuple(results))
@@ -281,7 +282,8 @@ def outcomes_of(
 
     Where it is `explained`, with what else was considered for each step.
     """
-    asked, planner, found = source.asked(wanted), source.planner(), []
+    asked, found = source.asked(wanted), []
+    planner = source.planner(thorough=asked.thorough)
     with timed():
         results = _results(planner, asked, policies)
     for policy, each in results:

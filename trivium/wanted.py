@@ -15,3 +15,4 @@ class Wanted:
     deadline_s: float | None
     budget_usd: Decimal | None
     seed: int
+    thorough: bool

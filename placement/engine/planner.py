@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property, partial
@@ -70,13 +71,18 @@ class GraphPlan:
 
 
 class Planner:
-    """Plans one graph under two books; what several plans share is worked out once."""
+    """Plans one graph under two books; what several plans share is worked out once.
 
-    def __init__(self, graph: TaskGraph, prices: PriceBook, book: PlatformBook) -> None:
+    A `thorough` one goes on refining for as long as that makes plans cheaper: minutes, not seconds.
+    """
+
+    def __init__(
+        self, graph: TaskGraph, prices: PriceBook, book: PlatformBook, *, thorough: bool = False
+    ) -> None:
         self._prices, self._book = prices, book
         self._compiled = compile_graph(graph, prices, book)
         self._search = Search(self._compiled)
-        self._refiner = Refiner(self._compiled, prices, book)
+        self._refiner, self._thorough = Refiner(self._compiled, prices, book), thorough
         self._baselines = Baselines(self._compiled, prices, book)
         self._starts = Starts(self._baselines.clusters)
         self._packings = Packings(
@@ -221,13 +227,27 @@ class Planner:
         key = (deadline_ms, seed, effort)
         if key not in self._found:
             begin = sorted(self._in_time(deadline_ms, seed), key=self._rank)[:BEGINNINGS]
-            # Of large graphs each part would get too few tries for it to be worth the time.
-            better = [] if self._large else self._refiner.refined(begin, deadline_ms, seed, effort)
-            best = min([*begin, *better], key=self._rank)
+            best = min([*begin, *self._refined(begin, deadline_ms, seed, effort)], key=self._rank)
             again = retimed(self._compiled, best, deadline_ms)
             tables = [best] if again is best else [best, again]
             self._found[key] = min(map(self._account, tables), key=_dearness)
         return self._found[key]
+
+    def _refined(
+        self, begin: Sequence[Timetable], deadline_ms: int, seed: int, effort: float
+    ) -> list[Timetable]:
+        """Return what the refinement makes of timetables, with some part of its effort.
+
+        What the usual one finds the thorough one begins with, too, so that it is not dearer.
+        """
+        if self._large:
+            # Each part would get too few tries for it to be worth the time.
+            return []
+        better = self._refiner.refined(begin, deadline_ms, seed, effort)
+        if not self._thorough:
+            return better
+        tables = [*better, *begin][:BEGINNINGS]
+        return better + self._refiner.refined(tables, deadline_ms, seed, effort, thorough=True)
 
     def _in_time(self, deadline_ms: int, seed: int) -> list[Timetable]:
         """Return the timetables to begin with; the fastest one where none keeps the deadline."""

@@ -151,6 +151,7 @@ class Plan(_Part):
     deadline_s: Seconds | None = None
     budget_usd: Usd | None = None
     seed: Count
+    thorough: bool = False
     feasible: bool
     reason: str | None = None
     makespan_s: Seconds | None

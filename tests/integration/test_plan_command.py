@@ -205,6 +205,14 @@ def test_a_budget_that_is_too_small_as_json(trivium: Run, small: Path) -> None:
     assert set(done.data) == PLAN_KEYS | {"budget_usd", "reason"}
 
 
+def test_a_thorough_plan_says_so_and_costs_no_more(trivium: Run, small: Path) -> None:
+    words = ("plan", small, "--deadline", "15m", "--json")
+    usual, thorough = trivium(*words).data, trivium(*words, "--thorough").data
+    assert (usual["thorough"], thorough["thorough"]) == (False, True)
+    assert thorough["makespan_s"] <= 900
+    assert float(thorough["cost_usd"]) <= float(usual["cost_usd"])
+
+
 def test_the_same_seed_gives_the_same_bytes_under_two_hash_seeds(small: Path) -> None:
     told = []
     for seed in ("1", "2"):
@@ -212,7 +220,7 @@ def test_the_same_seed_gives_the_same_bytes_under_two_hash_seeds(small: Path) ->
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "trivium", "plan", small, "--deadline", "15m"),
-                *("--seed", "3", "--json", "--schedule", file),
+                *("--seed", "3", "--thorough", "--json", "--schedule", file),
             ],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "PYTHONHASHSEED": seed},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from placement.engine.planner import Planner
 from placement.engine.policies.goal import Goal, Infeasible
 from placement.engine.policies.registry import HEFT
+from placement.engine.refining import refiner
 from placement.engine.schedule import Schedule
 from placement.engine.search import Search, to_timetable
 from placement.engine.starts import Starts
@@ -66,3 +69,45 @@ def test_what_no_policy_keeps_is_said_to_be_too_early_with_the_shortest(slow: Pl
     found = slow.schedule("trivium", Goal("cost", shortest_ms - 1))
     assert isinstance(found, Infeasible)
     assert f"the shortest takes {shortest_ms / 1000:.3f} s" in str(found.reason)
+
+
+def chains(seed: int) -> TaskGraph:
+    """Return chains of tasks that take from seconds to minutes and hand on a file each."""
+    rng, tasks, file_bytes = random.Random(seed), list[Task](), list[int]()  # noqa: S311
+    for chain in range(12):
+        for place in range(4):
+            number = len(tasks)
+            made = len(file_bytes)
+            file_bytes.append(rng.randrange(1, 2_000) * MIB)
+            inputs, before = ((made - 1,), (number - 1,)) if place else ((), ())
+            name, seconds = f"c{chain}t{place}", rng.uniform(5, 300)
+            tasks.append(Task(name, 0, seconds, 1, 100 * MIB, inputs, (made,), before))
+    names = tuple(f"f{number}" for number in range(len(file_bytes)))
+    groups = (Group("g", "map", PLATFORMS),)
+    return TaskGraph("chains", "", tuple(tasks), groups, names, tuple(file_bytes), ())
+
+
+def test_a_thorough_plan_is_cheaper_where_the_usual_one_had_little_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As if these were thousands of tasks.
+    monkeypatch.setattr(refiner, "MANY_TASKS", 3)
+    monkeypatch.setattr(refiner, "FEWEST_PER_TASK", 20)
+    monkeypatch.setattr(refiner, "TIMES_PER_TASK", 20_000)
+    usual, thorough = list[Schedule](), list[Schedule]()
+    for seed in range(3):
+        graph = chains(seed)
+        goal = Goal("cost", 2 * Planner(graph, PRICES, BOOK).shortest_makespan_ms)
+        for found, planner in (
+            (usual, Planner(graph, PRICES, BOOK)),
+            (thorough, Planner(graph, PRICES, BOOK, thorough=True)),
+            (thorough, Planner(graph, PRICES, BOOK, thorough=True)),
+        ):
+            schedule = scheduled(planner, "trivium", goal)
+            assert goal.deadline_ms is not None
+            assert schedule.makespan_ms <= goal.deadline_ms
+            found.append(schedule)
+    assert [each.to_json() for each in thorough[::2]] == [each.to_json() for each in thorough[1::2]]
+    pairs = list(zip(thorough[::2], usual, strict=True))
+    assert all(more.usd <= less.usd for more, less in pairs)
+    assert any(more.usd < less.usd for more, less in pairs)

@@ -189,6 +189,11 @@ def test_a_front_in_a_terminal_and_as_json() -> None:
     ]
     front = Front(replace(asked(sample_graph(), Goal("cost")), seed=7), tuple(plans))
     check_golden("front_80.txt", shown(front_table(front), 80))
+    again = "trivium plan FILE --deadline DEADLINE --seed 7"
+    thorough = replace(front, asked=replace(front.asked, thorough=True))
+    for each, words in ((front, again), (thorough, f"{again} --thorough")):
+        assert f"all details: {words} " in " ".join(shown(front_table(each), 200).split()) + " "
+        assert front_json(each, 2)["thorough"] == each.asked.thorough
     points = front_json(front, 2)["points"]
     assert [(point["deadline_s"], point["seed"]) for point in points] == [(61.5, 7), (123.456, 7)]
     assert all(one["makespan_s"] < other["makespan_s"] for one, other in pairwise(points))

@@ -24,6 +24,8 @@ from placement.engine.timetable import NO_WORKER, Timetable
 TIMES_PER_TASK, MOST_TAKEN_UP = 300_000, 80_000_000
 # Graphs of more tasks begin with less of it, down to so much per task.
 MANY_TASKS, FEWEST_PER_TASK = 380, 500
+# A thorough refinement begins with all of it, and may come to so many times that.
+THOROUGH = 16
 # So much of it goes to all timetables, the rest to so many of them that are gone on with.
 FIRST = 0.2
 KEPT = 2
@@ -33,6 +35,27 @@ WORTH_MORE = 0.0015
 FAR_BEHIND = 0.05
 # What a change may cost more at first and in the end, in boots of the cheapest node.
 HOT_BOOTS, COLD_BOOTS = 0.25, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How often tasks are taken up before that has to pay, and at the most."""
+
+    first: int
+    most: int
+
+    @classmethod
+    def usual(cls, tasks: int) -> Effort:
+        """Return what takes seconds for a graph of so many tasks."""
+        most = min(TIMES_PER_TASK * tasks, MOST_TAKEN_UP)
+        first = most * min(1.0, (MANY_TASKS / tasks) ** 6)
+        return cls(max(FEWEST_PER_TASK * tasks, int(first)), most)
+
+    @classmethod
+    def thorough(cls, tasks: int) -> Effort:
+        """Return what takes minutes."""
+        first = min(TIMES_PER_TASK * tasks, MOST_TAKEN_UP)
+        return cls(first, THOROUGH * first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +119,13 @@ class Refiner:
         return types_worth_launching(self._compiled, self._times)
 
     def refined(
-        self, tables: Sequence[Timetable], deadline_ms: int, seed: int, part: float = 1.0
+        self,
+        tables: Sequence[Timetable],
+        deadline_ms: int,
+        seed: int,
+        part: float = 1.0,
+        *,
+        thorough: bool = False,
     ) -> list[Timetable]:
         """Return what becomes of some timetables, the best one first; none if nothing does.
 
@@ -104,12 +133,13 @@ class Refiner:
         another size, are gone on with: how cheap a layout can become shows late. The same arguments
         give the same timetables. They may cost more than those given, by what the model of a draft
         leaves out: Lambda environments that are warm, and an MPI cluster's head node and file
-        system. `part` is how much of the usual effort there is.
+        system. `part` is how much there is of the usual effort, or of the `thorough` one.
         """
         tables = [table for table in tables if len(table.node_type)]
         if not tables:
             return []
-        taken_up = part * effort(len(tables[0].start_ms))
+        effort = (Effort.thorough if thorough else Effort.usual)(len(tables[0].start_ms))
+        taken_up = part * effort.first
         problem = self._problem(tables, deadline_ms)
         heats_usd = HOT_BOOTS * self._boot_usd, COLD_BOOTS * self._boot_usd
         drawn = [_Drawn.of(problem, table) for table in tables]
@@ -118,8 +148,8 @@ class Refiner:
         kept = _different([each for each in drawn if np.isfinite(each.usd)])
         if not kept:
             return []
-        most = part * most_effort(len(tables[0].start_ms))
-        self._go_on(kept, int((1 - FIRST) * taken_up), int(most), heats_usd, seed)
+        most = int(part * effort.most)
+        self._go_on(kept, int((1 - FIRST) * taken_up), most, heats_usd, seed)
         kept.sort(key=lambda each: each.usd)
         made = [self._timetable(problem, each, deadline_ms) for each in kept]
         return [table for table in made if table is not None]
@@ -186,17 +216,6 @@ class Refiner:
             makespan_ms=deadline_ms,
         )
         return replayed(self._compiled, table, table.start_ms, deadline_ms)
-
-
-def effort(tasks: int) -> int:
-    """Return how often tasks of a graph of so many are taken up before that has to pay."""
-    most = most_effort(tasks) * min(1.0, (MANY_TASKS / tasks) ** 6)
-    return max(FEWEST_PER_TASK * tasks, int(most))
-
-
-def most_effort(tasks: int) -> int:
-    """Return how often tasks of a graph of so many are taken up in one refinement at the most."""
-    return min(TIMES_PER_TASK * tasks, MOST_TAKEN_UP)
 
 
 def _different(drawn: list[_Drawn]) -> list[_Drawn]:
