@@ -238,7 +238,8 @@ class Planner:
     ) -> list[Timetable]:
         """Return what the refinement makes of timetables, with some part of its effort.
 
-        What the usual one finds the thorough one begins with, too, so that it is not dearer.
+        The thorough one does not begin with what the usual one finds: two layouts that are like
+        each other would be all that it goes on with.
         """
         if self._large:
             # Each part would get too few tries for it to be worth the time.
@@ -246,8 +247,7 @@ class Planner:
         better = self._refiner.refined(begin, deadline_ms, seed, effort)
         if not self._thorough:
             return better
-        tables = [*better, *begin][:BEGINNINGS]
-        return better + self._refiner.refined(tables, deadline_ms, seed, effort, thorough=True)
+        return better + self._refiner.refined(begin, deadline_ms, seed, effort, thorough=True)
 
     def _in_time(self, deadline_ms: int, seed: int) -> list[Timetable]:
         """Return the timetables to begin with; the fastest one where none keeps the deadline."""
