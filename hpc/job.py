@@ -87,10 +87,13 @@ def said_by_slurm() -> str:
 
 
 def end_of(log: Path) -> str:
-    """Return the end of a program's output, which may be larger than memory."""
+    """Return the end of a program's output, which may be larger than memory.
+
+    mpirun ends some of its own paragraphs with a null character: what follows would begin with it.
+    """
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - READ_BYTES))
-        return stream.read().decode(errors="replace")
+        return stream.read().replace(b"\0", b"").decode(errors="replace")
 
 
 def run_mpi_program(aws: Aws, store: Store, part: Part, scratch: Path) -> None:

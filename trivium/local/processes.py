@@ -98,6 +98,10 @@ class Processes:
             family = self._families(note.stem for note in notes)
             _signal(family, number)
             self._wait(family)
+        for child in self._children:
+            # One whose main thread has ended looks as if it had, while its others still end.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(TERM_WAIT_S)
         for note in notes:
             note.unlink()
         return [note.stem for note in notes]
